@@ -1,0 +1,119 @@
+// Package commands is what a person can do: submit, watch, read logs, download,
+// cancel, in plain Go. It knows no protocol, no HTTP details and no rendering.
+// The table in this file feeds the dispatcher, the advertised commands, the
+// editors' manifests and the docs.
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Command is one row of the table.
+type Command struct {
+	ID    string     // juliahub.submitScript
+	Title string     // as a person reads it in a menu
+	Doc   string     // one sentence for docs/commands.md
+	Args  func() any // *SubmitArgs, *JobArgs or *ListArgs: decoded strictly
+	Run   func(ctx context.Context, s *Session, in Input) (any, error)
+}
+
+// Range is a selection: 0-based lines and UTF-16 columns, end exclusive.
+type Range struct {
+	Start Position `json:"start"`
+	End   Position `json:"end"`
+}
+
+// Position is a place in a document.
+type Position struct {
+	Line      int `json:"line"`
+	Character int `json:"character"`
+}
+
+// SubmitArgs are the arguments of the submit and preview commands.
+type SubmitArgs struct {
+	URI      string                     `json:"uri"`
+	Range    *Range                     `json:"range,omitempty"`
+	Profile  string                     `json:"profile,omitempty"`
+	Settings map[string]json.RawMessage `json:"settings,omitempty"` // the keys of a profile
+	Wait     bool                       `json:"wait,omitempty"`
+	Show     *bool                      `json:"show,omitempty"`
+}
+
+// JobArgs are the arguments of the commands on one job.
+type JobArgs struct {
+	Job        string   `json:"job,omitempty"`        // jr-…
+	Submission string   `json:"submission,omitempty"` // UUID
+	URI        string   `json:"uri,omitempty"`        // that file's newest job
+	Files      []string `json:"files,omitempty"`      // downloadResults
+	Dir        string   `json:"dir,omitempty"`        // downloadResults
+	Extract    *bool    `json:"extract,omitempty"`    // downloadResults
+	Hours      int      `json:"hours,omitempty"`      // extendJob
+	Wait       bool     `json:"wait,omitempty"`
+	Show       *bool    `json:"show,omitempty"`
+}
+
+// Input is a command's decoded argument with the editor's state at the moment
+// the request arrived.
+type Input struct {
+	Args any // what Command.Args made
+
+	// File is the document that the arguments' uri names; nil when they name none.
+	File *Document
+	// OpenJulia are the open .jl documents, for the default target.
+	OpenJulia []Document
+	// Unsaved are the documents whose text differs from what is on disk.
+	Unsaved []Document
+	// Folders are the workspace folders' paths.
+	Folders []string
+	// Settings waits for the editor's settings (a pull may be under way) and
+	// returns them as the JSON object of the section "juliahub"; nil = none.
+	Settings func(ctx context.Context) json.RawMessage
+	// Show says whether the command shows its own result.
+	Show bool
+
+	// Dir is the directory that an appbundle is made of; "" = the project's.
+	Dir string
+	// AllowOutside are targets outside the bundle's directory that may be sent unasked.
+	AllowOutside []string
+	// Settle is how long a waiting submit looks for a job whose submission was
+	// not answered; 0 = ten minutes.
+	Settle time.Duration
+}
+
+// Document is a snapshot of an open buffer, or a file that is not open.
+type Document struct {
+	URI  string
+	Path string // absolute; "" for a buffer that has no file (untitled:)
+	Open bool   // false: read Path from disk, Text is empty
+	Text string
+	// Unsaved says that Text differs from what is on disk: changed since its
+	// last didOpen or didSave, or different from the disk when it was opened.
+	Unsaved bool
+}
+
+// Table returns all commands, in the order in which menus show them.
+func Table() []Command {
+	return []Command{
+		{
+			ID: "juliahub.submitScript", Title: "Submit as script",
+			Doc:  "Submits the file, or the selected lines of it, as a script job with the environment of the nearest project.",
+			Args: submitArgs, Run: run((*Session).SubmitScript),
+		},
+		{
+			ID: "juliahub.submitAppBundle", Title: "Submit project as appbundle",
+			Doc:  "Submits the project directory as an appbundle that runs the file.",
+			Args: submitArgs, Run: run((*Session).SubmitAppBundle),
+		},
+	}
+}
+
+func submitArgs() any { return new(SubmitArgs) }
+func jobArgs() any    { return new(JobArgs) }
+
+// run makes a row's function of a method.
+func run[T any](method func(*Session, context.Context, Input) (T, error)) func(context.Context, *Session, Input) (any, error) {
+	return func(ctx context.Context, s *Session, in Input) (any, error) { return method(s, ctx, in) }
+}
+
