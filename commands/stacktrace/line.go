@@ -1,0 +1,199 @@
+package stacktrace
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// escapes are terminal control sequences: colours (CSI) and links (OSC).
+var escapes = regexp.MustCompile("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|\x1b[@-Z\\\\-_]")
+
+// plain removes terminal escapes and the line's end.
+func plain(s string) string {
+	s = strings.TrimRight(s, "\r\n")
+	if strings.IndexByte(s, 0x1b) >= 0 {
+		s = escapes.ReplaceAllString(s, "")
+	}
+	return s
+}
+
+// fromWorker splits the prefix that Distributed puts before what another
+// process printed: "      From worker 2:\ttext".
+func fromWorker(s string) (worker, text string) {
+	rest, ok := strings.CutPrefix(strings.TrimLeft(s, " "), "From worker ")
+	if !ok {
+		return "", s
+	}
+	id, text, ok := strings.Cut(rest, ":\t")
+	if _, err := strconv.Atoi(id); !ok || err != nil {
+		return "", s
+	}
+	return id, text
+}
+
+// unbox removes the frame that Julia's logger draws around a record's lines
+// ("│ ") and the brackets around repeated frames (from 1.13), and says which
+// character it was.
+func unbox(s string) (box rune, text string) {
+	trimmed := strings.TrimLeft(s, " ")
+	for _, r := range "│┌└├╰" {
+		if rest, ok := strings.CutPrefix(trimmed, string(r)); ok {
+			return r, rest
+		}
+	}
+	return 0, s
+}
+
+// indentOf counts the spaces before the text.
+func indentOf(s string) int { return len(s) - len(strings.TrimLeft(s, " ")) }
+
+// numbered reads "[12] rest".
+func numbered(s string) (n int, rest string, ok bool) {
+	s, ok = strings.CutPrefix(s, "[")
+	if !ok {
+		return 0, "", false
+	}
+	digits, rest, ok := strings.Cut(s, "] ")
+	if !ok || len(digits) > 7 {
+		return 0, "", false
+	}
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 1 {
+		return 0, "", false
+	}
+	return n, rest, true
+}
+
+// oneLine reads a frame in the format up to Julia 1.5: "f(::Int) at FILE:L".
+// Paths may hold " at " as well, so the first one that a path may follow counts.
+func oneLine(s string) (Frame, bool) {
+	for from := 0; ; {
+		i := strings.Index(s[from:], " at ")
+		if i < 0 {
+			return Frame{}, false
+		}
+		i += from
+		from = i + 1
+		tail := s[i+len(" at "):]
+		if !pathStart(tail) && strings.Contains(tail, " at ") {
+			continue
+		}
+		f, ok := location(tail)
+		if !ok {
+			continue
+		}
+		f.Func = clip(s[:i])
+		return f, true
+	}
+}
+
+// atLine reads a frame's second line since Julia 1.6: "@ Module FILE:L", where
+// the module is missing for top-level code.
+func atLine(s string) (Frame, bool) {
+	s, ok := strings.CutPrefix(s, "@ ")
+	if !ok {
+		return Frame{}, false
+	}
+	if i := strings.IndexByte(s, ' '); i > 0 && isModule(s[:i]) {
+		if f, ok := location(s[i+1:]); ok {
+			return f, true
+		}
+	}
+	return location(s)
+}
+
+// isModule tells a module's name from the first word of a path with spaces.
+func isModule(word string) bool {
+	if strings.HasPrefix(word, `var"`) {
+		return true
+	}
+	return word[0] >= 'A' && (word[0] <= 'Z' || word[0] >= 0x80) && !strings.ContainsAny(word, `/\:`)
+}
+
+// pathStart reports whether s begins as absolute paths and Base's own do.
+func pathStart(s string) bool {
+	return s != "" && (strings.IndexByte(`/.~\`, s[0]) >= 0 || len(s) > 2 && s[1] == ':' && (s[2] == '\\' || s[2] == '/'))
+}
+
+// location reads "FILE:L" with what may follow it.
+func location(s string) (Frame, bool) {
+	f := Frame{Repeats: 1}
+	if i := strings.Index(s, "--- the "); i > 0 {
+		s = s[:i]
+	}
+	s, f.Repeats = repeats(strings.TrimRight(s, " "))
+	s, f.Inlined = strings.CutSuffix(s, " [inlined]")
+	var ok bool
+	f.File, f.Line, ok = fileLine(s)
+	return f, ok
+}
+
+// repeats cuts " (repeats N times)" off.
+func repeats(s string) (string, int) {
+	head, ok := strings.CutSuffix(s, " times)")
+	if !ok {
+		return s, 1
+	}
+	head, digits, ok := cutLast(head, " (repeats ")
+	if n, err := strconv.Atoi(digits); ok && err == nil && n > 0 {
+		return head, n
+	}
+	return s, 1
+}
+
+// fileLine splits "FILE:L"; a drive's colon is part of FILE.
+func fileLine(s string) (string, int, bool) {
+	file, digits, ok := cutLast(s, ":")
+	if !ok || file == "" || len(digits) > 9 {
+		return "", 0, false
+	}
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 0 {
+		return "", 0, false
+	}
+	return strings.Clone(file), n, true
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// maxText is how much of a signature or a message's line is kept: types in
+// signatures can be hundreds of kilobytes long.
+const maxText = 1000
+
+// clip copies s, so that a whole log line does not stay in memory for it.
+func clip(s string) string {
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "") + "…"
+	}
+	return strings.Clone(s)
+}
+
+var (
+	signalLine  = regexp.MustCompile(`^(?:\[\d+\] )?signal \(?\d+|^Exception: EXCEPTION_`)
+	aroundPlace = regexp.MustCompile(`^syntax: .* around (\S.*:\d+)$`)
+	causedBy    = regexp.MustCompile(`^caused by(?: \[exception \d+\]$|: )`)
+	repeated    = regexp.MustCompile(`^--- the (?:above|last) |^\.\.\. \(the last \d+ lines are repeated|^─+ repeated \d+ time|^\.\.\.and \d+ more exception`)
+	// bareFrame is a frame without a number: a plain name, never a sentence.
+	bareFrame = regexp.MustCompile(`^(?:macro expansion|top-level scope|\(::.*\)|[^\s:"']+) at `)
+)
+
+// fold removes what Julia puts before the exception's own text.
+func fold(s string) string {
+	for {
+		rest, ok := strings.CutPrefix(s, "LoadError: ")
+		if !ok {
+			rest, ok = strings.CutPrefix(s, "InitError: ")
+		}
+		if !ok {
+			return s
+		}
+		s = rest
+	}
+}

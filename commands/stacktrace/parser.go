@@ -1,0 +1,477 @@
+package stacktrace
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// The limits that keep memory flat, whatever a job prints.
+const (
+	maxFrames  = 512  // a trace's; when full, the middle goes
+	keepHead   = 256  // the frames at the top of a stack that never go
+	maxMessage = 50   // lines of an exception's message
+	maxCauses  = 64   // of one trace
+	maxDepth   = 64   // of causes of causes
+	maxWriters = 1024 // whose lines are told apart at a time
+	// maxForeign is how many lines of ordinary output may stand between the
+	// lines of one trace: standard output and error meet in one log.
+	maxForeign = 8
+)
+
+// Parser is Parse for a stream: it keeps only the last few traces. It is for
+// one goroutine.
+type Parser struct {
+	keep    int // 0 = all
+	started int // traces begun so far
+	done    []numberedTrace
+	writers map[string]*writer
+}
+
+type numberedTrace struct {
+	number int
+	trace  Trace
+}
+
+// NewParser returns a parser that remembers the last keep traces (at least 1).
+func NewParser(keep int) *Parser { return newParser(max(keep, 1)) }
+
+func newParser(keep int) *Parser {
+	return &Parser{keep: keep, writers: map[string]*writer{}}
+}
+
+// Add takes the next line.
+func (p *Parser) Add(l Line) {
+	for first, text := true, l.Text; first || text != ""; first = false {
+		var line string
+		line, text, _ = strings.Cut(text, "\n")
+		line = plain(line)
+		key := l.Worker
+		if id, rest := fromWorker(line); id != "" {
+			key, line = key+"/"+id, rest
+		}
+		w := p.writer(key)
+		if first {
+			w.newRecord()
+		}
+		w.line(line, l.Time)
+	}
+}
+
+func (p *Parser) writer(key string) *writer {
+	w := p.writers[key]
+	if w == nil {
+		if len(p.writers) >= maxWriters {
+			for _, old := range p.writers {
+				old.finish()
+			}
+			clear(p.writers)
+		}
+		key = clip(key)
+		w = &writer{parser: p, key: key}
+		p.writers[key] = w
+	}
+	return w
+}
+
+// Traces returns the last traces, oldest first, one that is still being
+// printed included.
+func (p *Parser) Traces() []Trace {
+	all := slices.Clone(p.done)
+	for _, w := range p.writers {
+		if len(w.open) > 0 {
+			all = append(all, numberedTrace{w.number, w.open[0].build()})
+		}
+	}
+	all = linkPrecompiled(all)
+	if p.keep > 0 && len(all) > p.keep {
+		all = all[len(all)-p.keep:]
+	}
+	out := make([]Trace, len(all))
+	for i, n := range all {
+		out[i] = n.trace
+	}
+	return out
+}
+
+// finished takes a complete trace.
+func (p *Parser) finished(n numberedTrace) {
+	p.done = append(p.done, n)
+	// One more than asked for: the oldest may turn out to be a cause of the next.
+	if p.keep > 0 && len(p.done) > p.keep+1 {
+		p.done = slices.Delete(p.done, 0, len(p.done)-p.keep-1)
+	}
+}
+
+// linkPrecompiled sorts the traces and makes the failure of a precompilation,
+// which its own process printed just before, the cause of "Failed to precompile".
+func linkPrecompiled(all []numberedTrace) []numberedTrace {
+	slices.SortFunc(all, func(a, b numberedTrace) int { return a.number - b.number })
+	out := all[:0:0]
+	for _, n := range all {
+		if last := len(out) - 1; last >= 0 && strings.HasPrefix(n.trace.Message, "Failed to precompile ") && out[last].trace.placed() {
+			cause := out[last].trace
+			cause.Kind = Nested
+			n.trace.Causes = append([]Trace{cause}, n.trace.Causes...)
+			out = out[:last]
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// mode is what a writer's next line is expected to be.
+type mode int
+
+const (
+	idle    mode = iota
+	message      // lines of the exception's text
+	stack        // frames
+)
+
+// writer reads the lines of one worker, process and thread.
+type writer struct {
+	parser *Parser
+	key    string
+	number int // of the trace in hand
+
+	mode       mode
+	open       []*level // the trace in hand and the causes being read, outermost first
+	pending    *Frame   // a frame whose "@" line has not come yet
+	last       int      // number of the last frame
+	foreign    int      // lines in between that belong to no trace
+	candidates bool     // inside a MethodError's list of methods, which look like frames
+	picture    *syntax
+	before     []string // the record's lines that may be the message of a trace without a header
+	previous   string   // the last such line of the record before
+}
+
+// level is a trace being read and where its lines are indented to.
+type level struct {
+	trace   Trace
+	causes  []*level
+	indent  int
+	message []string
+	// stacked: a "Stacktrace:" was seen, or bare frames; the next "Stacktrace:"
+	// is that of a wrapper around this exception.
+	stacked bool
+	signal  bool // the process was killed: bare frames follow the expression
+}
+
+// newRecord starts a log message.
+func (w *writer) newRecord() {
+	if n := len(w.before); n > 0 {
+		w.previous = w.before[n-1]
+		w.before = nil
+	}
+}
+
+// line takes one line without escapes.
+func (w *writer) line(s string, at time.Time) {
+	if w.picture != nil && w.inPicture(s) {
+		return
+	}
+	box, text := unbox(s)
+	indent := indentOf(text)
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return
+	}
+	switch {
+	case w.header(box, text, at):
+	case box == '└' && strings.HasPrefix(text, "@ "):
+		w.finish() // where the record was logged, not where it failed
+	case w.mode == idle && !w.headless(text, indent, at):
+		w.remember(text)
+	case w.mode != idle:
+		w.inside(text, indent)
+	}
+}
+
+// header starts a trace at a line that only an exception's first line can be.
+func (w *writer) header(box rune, text string, at time.Time) bool {
+	record := box == '┌' && strings.HasPrefix(text, "Error: ")
+	switch {
+	case record:
+		w.start(strings.TrimPrefix(text, "Error: "), 0, at)
+	case text == "ERROR:", strings.HasPrefix(text, "ERROR: "):
+		w.start(strings.TrimSpace(text[len("ERROR:"):]), 0, at)
+		w.open[0].trace.Uncaught = true
+	case strings.HasPrefix(text, "Unhandled Task ERROR: "):
+		w.start(strings.TrimPrefix(text, "Unhandled Task ERROR: "), 0, at)
+	case signalLine.MatchString(text):
+		w.start(text, 0, at)
+		w.open[0].trace.Uncaught, w.open[0].signal = true, true
+	default:
+		return false
+	}
+	return true
+}
+
+// headless starts a trace whose header is missing: the log was cut off, or the
+// message of a record is the bare exception.
+func (w *writer) headless(text string, indent int, at time.Time) bool {
+	switch _, _, isFrame := numbered(text); {
+	case strings.HasPrefix(text, "LoadError: "), strings.HasPrefix(text, "TaskFailedException"),
+		strings.HasPrefix(text, "nested task error: "), strings.HasPrefix(text, "On worker ") && strings.HasSuffix(text, ":"):
+		w.start(strings.TrimPrefix(text, "nested task error: "), indent, at)
+		return true
+	case text == "Stacktrace:", isFrame && w.looksLikeFrame(text), strings.HasPrefix(text, "# Error @ "),
+		strings.HasPrefix(text, "in expression starting at "):
+		w.startAfter(indent, at)
+		w.inside(text, indent)
+		return true
+	}
+	return false
+}
+
+// startAfter starts a trace whose message are the lines that came before it.
+func (w *writer) startAfter(indent int, at time.Time) {
+	said := w.before
+	if len(said) == 0 && w.previous != "" {
+		said = []string{w.previous}
+	}
+	w.start("", indent, at)
+	w.open[0].message = said
+}
+
+// looksLikeFrame tells "[2] f at a.jl:3" and "[2] f(x)" from "[2] of 5 done".
+func (w *writer) looksLikeFrame(text string) bool {
+	_, rest, _ := numbered(text)
+	if _, ok := oneLine(rest); ok {
+		return true
+	}
+	return rest == "top-level scope" || strings.HasSuffix(rest, ")") && strings.Contains(rest, "(") && !strings.Contains(rest[:strings.Index(rest, "(")], " ")
+}
+
+func (w *writer) start(text string, indent int, at time.Time) {
+	w.finish()
+	w.parser.started++
+	w.number = w.parser.started
+	w.open = []*level{{indent: indent, trace: Trace{Worker: w.key, Time: at}}}
+	w.mode = message
+	w.say(text)
+}
+
+// finish hands the trace in hand over.
+func (w *writer) finish() {
+	w.flush()
+	if w.picture != nil {
+		w.endPicture()
+	}
+	if len(w.open) > 0 {
+		w.parser.finished(numberedTrace{w.number, w.open[0].build()})
+	}
+	*w = writer{parser: w.parser, key: w.key, before: w.before, previous: w.previous}
+}
+
+// remember keeps ordinary output that may turn out to be a trace's message.
+func (w *writer) remember(text string) {
+	if len(w.before) < maxMessage {
+		w.before = append(w.before, clip(text))
+	}
+}
+
+func (w *writer) top() *level { return w.open[len(w.open)-1] }
+
+// popTo closes the causes that are indented deeper than a line of the outer trace.
+func (w *writer) popTo(indent int) {
+	w.flush()
+	for len(w.open) > 1 && w.top().indent > indent {
+		w.open = w.open[:len(w.open)-1]
+	}
+}
+
+// inside takes a line while a trace is in hand.
+func (w *writer) inside(text string, indent int) {
+	if w.pending != nil {
+		if at, ok := atLine(text); ok {
+			at.Func, at.Repeats = w.pending.Func, max(w.pending.Repeats, at.Repeats)
+			*w.pending = at
+			w.flush()
+			return
+		}
+	}
+	if w.structure(text, indent) || w.frame(text, indent) {
+		w.foreign = 0
+		return
+	}
+	if w.mode == message {
+		w.messageLine(text)
+		return
+	}
+	w.remember(text)
+	if w.foreign++; w.foreign > maxForeign {
+		w.finish()
+	}
+}
+
+// structure takes the lines between messages and frames.
+func (w *writer) structure(text string, indent int) bool {
+	switch {
+	case text == "Stacktrace:":
+		w.stacktrace(indent)
+	case strings.HasPrefix(text, "in expression starting at "):
+		w.popTo(indent)
+		if f, ok := location(strings.TrimPrefix(text, "in expression starting at ")); ok && len(w.top().trace.In) < maxFrames {
+			w.top().trace.In = append(w.top().trace.In, f)
+		}
+		w.mode, w.last = stack, 0
+	case causedBy.MatchString(text):
+		w.popTo(indent)
+		w.cause(CausedBy, indent, causedBy.ReplaceAllString(text, ""))
+	case strings.HasPrefix(text, "nested task error: "):
+		w.popTo(indent)
+		w.cause(Nested, indent, strings.TrimPrefix(text, "nested task error: "))
+	case strings.HasPrefix(text, "# Error @ "):
+		w.picture, _ = syntaxHeader(text)
+		return w.picture != nil
+	case repeated.MatchString(text), strings.HasPrefix(text, "during initialization of module "),
+		strings.HasPrefix(text, "Some type information was truncated."),
+		strings.HasPrefix(text, "unknown function (ip: "), strings.HasSuffix(text, " (unknown line)"):
+	default:
+		return false
+	}
+	return true
+}
+
+// stacktrace takes the line before the frames.
+func (w *writer) stacktrace(indent int) {
+	w.popTo(indent)
+	if w.foreign > 0 && w.top().stacked {
+		w.startAfter(indent, w.open[0].trace.Time) // another exception's, its header is among the output before
+	}
+	t := w.top()
+	if t.stacked {
+		t.wrap()
+	}
+	t.stacked = true
+	w.mode, w.last, w.candidates = stack, 0, false
+}
+
+// wrap makes what was read so far the nested cause of the exception that passed
+// it on: its own stack follows.
+func (l *level) wrap() {
+	inner := &level{indent: l.indent, trace: l.trace, causes: l.causes, message: l.message}
+	inner.trace.Kind, inner.trace.Uncaught = Nested, false
+	l.trace.Frames, l.trace.In, l.causes = nil, nil, []*level{inner}
+}
+
+// cause begins an exception that explains the one in hand.
+func (w *writer) cause(kind Kind, indent int, text string) {
+	parent := w.top()
+	c := &level{indent: indent, trace: Trace{Kind: kind, Worker: w.key, Time: w.open[0].trace.Time}}
+	if len(parent.causes) >= maxCauses || len(w.open) >= maxDepth {
+		w.finish()
+		return
+	}
+	parent.causes = append(parent.causes, c)
+	w.open = append(w.open, c)
+	w.mode, w.last, w.candidates = message, 0, false
+	w.say(text)
+}
+
+// frame takes a frame with or without a number.
+func (w *writer) frame(text string, indent int) bool {
+	n, rest, ok := numbered(text)
+	switch {
+	case ok && w.mode == stack || ok && w.looksLikeFrame(text):
+		if w.foreign > 0 && n <= w.last {
+			return false // another trace's
+		}
+		w.flush()
+		w.mode, w.last, w.top().stacked = stack, n, true
+		if f, old := oneLine(rest); old {
+			w.put(f)
+			return true
+		}
+		rest, times := repeats(rest)
+		w.pending = &Frame{Func: clip(rest), Repeats: times}
+		return true
+	case ok || w.last > 0 || w.candidates || indent > w.top().indent || !bareFrame.MatchString(text),
+		len(w.top().trace.In) > 0 && !w.top().signal:
+		return false
+	}
+	f, ok := oneLine(text)
+	if ok {
+		w.put(f)
+		w.mode, w.top().stacked = stack, true
+	}
+	return ok
+}
+
+// put adds a frame to the trace in hand.
+func (w *writer) put(f Frame) {
+	t := &w.top().trace
+	if len(t.Frames) >= maxFrames {
+		t.Frames = slices.Delete(t.Frames, keepHead, keepHead+(maxFrames-keepHead)/2)
+	}
+	t.Frames = append(t.Frames, f)
+}
+
+// flush adds the frame that waited for its "@" line.
+func (w *writer) flush() {
+	if w.pending != nil {
+		w.put(*w.pending)
+		w.pending = nil
+	}
+}
+
+// inPicture feeds the picture of a syntax error.
+func (w *writer) inPicture(s string) bool {
+	base := min(w.top().indent, indentOf(s))
+	if text := strings.TrimSpace(s); text == "Stacktrace:" || strings.HasPrefix(text, "# Error @ ") {
+		w.endPicture()
+		return false
+	}
+	if w.picture.add(s[base:]) {
+		w.endPicture()
+	}
+	return true
+}
+
+func (w *writer) endPicture() {
+	w.put(w.picture.at)
+	if w.picture.note != "" {
+		w.say(w.picture.note)
+	}
+	w.picture = nil
+}
+
+// messageLine takes a line of the exception's text.
+func (w *writer) messageLine(text string) {
+	if strings.HasPrefix(text, "Closest candidates are:") {
+		w.candidates = true
+	}
+	if !w.candidates && len(w.top().message) >= maxMessage {
+		w.finish() // no exception's message is that long
+		return
+	}
+	if !w.candidates {
+		w.say(text)
+	}
+}
+
+// say adds to the message.
+func (w *writer) say(text string) {
+	if text != "" {
+		w.top().message = append(w.top().message, clip(text))
+	}
+}
+
+// build makes the trace with its causes.
+func (l *level) build() Trace {
+	t := l.trace
+	t.Message = fold(strings.Join(l.message, "\n"))
+	t.Frames, t.In = slices.Clone(t.Frames), slices.Clone(t.In)
+	first, _, _ := strings.Cut(t.Message, "\n")
+	if m := aroundPlace.FindStringSubmatch(first); m != nil {
+		if f, ok := location(m[1]); ok {
+			t.Frames = slices.Insert(t.Frames, 0, f)
+		}
+	}
+	for _, c := range l.causes {
+		t.Causes = append(t.Causes, c.build())
+	}
+	return t
+}

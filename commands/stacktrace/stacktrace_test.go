@@ -1,0 +1,374 @@
+package stacktrace
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// scriptPaths is a script job: code.jl is the user's file.
+var scriptPaths = Paths{Code: "/home/me/train.jl"}
+
+// bundlePaths is an appbundle job: code.jl is the driver.
+var bundlePaths = Paths{
+	Name: "proj",
+	Files: map[string]string{
+		"scripts/main.jl":                   "/home/me/proj/scripts/main.jl",
+		"scripts/inner.jl":                  "/home/me/proj/scripts/inner.jl",
+		"src/Model.jl":                      "/home/me/proj/src/Model.jl",
+		"src/lib.jl":                        "/home/me/proj/src/lib.jl",
+		"src/inner.jl":                      "/home/me/proj/src/inner.jl",
+		"src/utils.jl":                      "/home/me/proj/src/utils.jl",
+		"lib.jl":                            "/home/me/proj/lib.jl",
+		"error.jl":                          "/home/me/proj/error.jl",
+		"task.jl":                           "/home/me/proj/task.jl",
+		"src/process_messages.jl":           "/home/me/proj/src/process_messages.jl",
+		".bundle/dev/Broken/src/parts.jl":   "/home/me/Broken/src/parts.jl",
+		".bundle/dev/Broken/src/Broken.jl":  "/home/me/Broken/src/Broken.jl",
+		"packages/Mono/tests/src/runner.jl": "/home/me/proj/packages/Mono/tests/src/runner.jl",
+	},
+	Depots: []string{"/home/me/.julia"},
+}
+
+// jobPaths maps the directory in which the traces of Julia 1.5.3 were recorded.
+func jobPaths(remote string) (string, bool) {
+	return strings.CutPrefix(remote, "/home/jrun/job/")
+}
+
+func show(p Place, ok bool) string {
+	if !ok {
+		return "none"
+	}
+	s := fmt.Sprintf("%s:%d", p.File, p.Line)
+	if p.Col > 0 {
+		s += fmt.Sprintf(":%d-%d:%d", p.Col, p.EndLine, p.EndCol)
+	}
+	return s
+}
+
+// TestRecorded reads what a real Julia 1.5.3 printed.
+func TestRecorded(t *testing.T) {
+	for name, want := range map[string]struct{ place, message string }{
+		"causedby":    {"causedby.jl:5", "cannot load"},
+		"distributed": {"distributed.jl:4", "On worker 3:\nremote boom"},
+		"incstring":   {"incstring.jl:1", "in string"},
+		"incstring2":  {"incstring2.jl:1", "in string"},
+		"init":        {"init.jl:3", "init"},
+		"inline":      {"inline.jl:1", "ArgumentError: neg"},
+		"loaderror":   {"loaderror.jl:2", "boom"},
+		"logged":      {"logged.jl:2", "it went wrong\nexception =\ncaught"},
+		"lowering":    {"lowering.jl:3", `syntax: invalid assignment location "1" around /home/jrun/job/lowering.jl:3`},
+		"macro":       {"macro.jl:2", "no such thing: x + 1"},
+		"macro2":      {"macro2.jl:3", "DomainError with -1.0:\nsqrt will only return a complex result if called with a complex argument. Try sqrt(Complex(x))."},
+		"method":      {"method.jl:4", "MethodError: no method matching area(::String, ::Int64)"},
+		"nested":      {"sub/deepest.jl:2", "BoundsError: attempt to access 2-element Array{Int64,1} at index [3]"},
+		"overflow":    {"overflow.jl:1", "StackOverflowError:"},
+		"overflow1":   {"overflow1.jl:1", "StackOverflowError:"},
+		"precompile":  {"pkg/src/parts.jl:2", "Failed to precompile Broken [6f1a2f6e-1111-4a6b-9f1e-0123456789ab] to /home/jrun/.julia/compiled/v1.5/Broken/mFD0R_HU0Ns.ji."},
+		"remote":      {"sub/lib.jl:5", "On worker 2:\nDomainError with -7.0:\nsqrt will only return a complex result if called with a complex argument. Try sqrt(Complex(x))."},
+		"remote2":     {"sub/lib.jl:5", "TaskFailedException:\nOn worker 2:\nDomainError with -1.0:\nsqrt will only return a complex result if called with a complex argument. Try sqrt(Complex(x))."},
+		"segv":        {"segv.jl:2", "signal (11): Segmentation fault"},
+		"syntax":      {"syntax.jl:4", "syntax: missing comma or ) in argument list"},
+		"task":        {"task.jl:2", "TaskFailedException:\nDomainError with 3:\nthree"},
+		"taskwait":    {"taskwait.jl:2", "TaskFailedException:\nthree"},
+		"threads":     {"threads.jl:2", "TaskFailedException:\nthread 2"},
+		"undefvar":    {"undefvar.jl:2", "UndefVarError: nosuch not defined"},
+	} {
+		text := read(t, "1.5.3/"+name)
+		for how, lines := range ways(text) {
+			t.Run(name+"/"+how, func(t *testing.T) {
+				traces := Parse(lines)
+				tr, ok := Failure(traces)
+				if !ok || len(traces) != 1 {
+					t.Fatalf("%d traces: %+v", len(traces), traces)
+				}
+				if got := show(Locate(tr, jobPaths)); got != want.place {
+					t.Errorf("place %s, want %s\n%+v", got, want.place, tr)
+				}
+				if tr.Message != want.message {
+					t.Errorf("message %q, want %q", tr.Message, want.message)
+				}
+				if tr.Uncaught != (name != "logged") {
+					t.Errorf("uncaught %v", tr.Uncaught)
+				}
+			})
+		}
+	}
+}
+
+// TestLater reads the formats of the other versions.
+func TestLater(t *testing.T) {
+	for _, c := range []struct{ name, script, bundle, message string }{
+		{"loaderror-1.6", "/home/me/train.jl:2", "none", "boom"},
+		{"nested-1.10", "/home/me/train.jl:31", "/home/me/proj/src/Model.jl:12", "BoundsError: attempt to access 2-element Vector{Int64} at index [3]"},
+		{"package-1.9", "/home/me/train.jl:31", "/home/me/proj/scripts/main.jl:5", "ArgumentError: 3 is not a valid column"},
+		{"onlyin-1.8", "/home/me/train.jl:31", "/home/me/proj/src/inner.jl:1", ""},
+		{"task-1.9", "/home/me/train.jl:2", "none", "TaskFailedException"},
+		{"sync-1.7", "/home/me/train.jl:2", "none", "TaskFailedException"},
+		{"remote-1.10", "none", "/home/me/proj/src/lib.jl:5", ""},
+		{"causedby-1.6", "/home/me/train.jl:5", "none", "cannot load"},
+		{"parse-1.10", "/home/me/train.jl:3:12-3:13", "none", "ParseError:\nExpected `)` or `,`"},
+		{"parse-range-1.11", "/home/me/train.jl:127:5-127:26", "none", "ParseError:\nextra tokens after end of expression\ninvalid identifier"},
+		{"parse-lines-1.12", "/home/me/train.jl:2:5-4:4", "none", "ParseError:\ncannot juxtapose"},
+		{"lowering-1.12", "/home/me/train.jl:3", "none", ""},
+		{"overflow-1.7", "/home/me/train.jl:1", "none", "StackOverflowError:"},
+		{"overflow-1.11", "/home/me/train.jl:1", "none", "StackOverflowError:"},
+		{"cycles-1.13", "/home/me/train.jl:9", "none", "deep"},
+		{"candidates-1.9", "/home/me/train.jl:4", "none", "MethodError: no method matching area(::String, ::Int64)"},
+		{"logged-1.10", "/home/me/train.jl:2", "none", ""},
+		{"precompile-1.10", "none", "/home/me/Broken/src/parts.jl:2", "UndefVarError: `undefined_name` not defined"},
+		{"windows-1.9", "none", "/home/me/proj/src/lib.jl:2", "boom"},
+		{"cut-start", "none", "/home/me/proj/src/lib.jl:11", ""},
+		{"cut-end", "none", "none", "boom"},
+		{"bare-record", "/home/me/train.jl:7", "none", "boom"},
+		{"colour-1.9", "/home/me/train.jl:3", "none", "boom"},
+		{"foreign-lines", "/home/me/train.jl:2", "none", "boom"},
+	} {
+		text := read(t, "later/"+c.name)
+		for how, lines := range ways(text) {
+			t.Run(c.name+"/"+how, func(t *testing.T) {
+				tr, ok := Failure(Parse(lines))
+				if !ok {
+					t.Fatal("no trace")
+				}
+				if got := show(Locate(tr, scriptPaths.Local)); got != c.script {
+					t.Errorf("as script: %s, want %s\n%+v", got, c.script, tr)
+				}
+				if got := show(Locate(tr, bundlePaths.Local)); got != c.bundle {
+					t.Errorf("as bundle: %s, want %s\n%+v", got, c.bundle, tr)
+				}
+				if c.message != "" && tr.Message != c.message {
+					t.Errorf("message %q, want %q", tr.Message, c.message)
+				}
+			})
+		}
+	}
+}
+
+func TestOrdinaryOutputIsNoTrace(t *testing.T) {
+	for how, lines := range ways(read(t, "later/unrelated-output")) {
+		if got := Parse(lines); len(got) != 0 {
+			t.Errorf("%s: %+v", how, got)
+		}
+	}
+}
+
+// TestStructure checks that causes stand where they belong.
+func TestStructure(t *testing.T) {
+	tr, _ := Failure(Parse([]Line{{Text: read(t, "later/sync-1.7")}}))
+	if len(tr.Frames) != 2 || len(tr.In) != 1 || len(tr.Causes) != 1 {
+		t.Fatalf("outer: %+v", tr)
+	}
+	task := tr.Causes[0]
+	if task.Kind != Nested || len(task.Frames) != 2 || len(task.Causes) != 1 || task.Causes[0].Message != "three" {
+		t.Errorf("task: %+v", task)
+	}
+	tr, _ = Failure(Parse([]Line{{Text: read(t, "1.5.3/causedby")}}))
+	if len(tr.Causes) != 1 || tr.Causes[0].Kind != CausedBy || !strings.HasPrefix(tr.Causes[0].Message, "SystemError") || len(tr.Causes[0].Frames) != 11 {
+		t.Errorf("caused by: %+v", tr.Causes)
+	}
+	tr, _ = Failure(Parse([]Line{{Text: read(t, "1.5.3/inline")}}))
+	want := Frame{Func: "lo", File: "/home/jrun/job/inline.jl", Line: 1, Inlined: true, Repeats: 1}
+	if tr.Frames[0] != want {
+		t.Errorf("frame %+v", tr.Frames[0])
+	}
+	tr, _ = Failure(Parse([]Line{{Text: read(t, "1.5.3/overflow1")}}))
+	if tr.Frames[0].Repeats != 79984 {
+		t.Errorf("repeats: %+v", tr.Frames[0])
+	}
+	tr, _ = Failure(Parse([]Line{{Text: read(t, "1.5.3/remote2")}}))
+	if len(tr.Frames) != 6 || len(tr.Causes) != 1 || len(tr.Causes[0].Frames) != 2 || len(tr.Causes[0].Causes) != 1 || len(tr.Causes[0].Causes[0].Frames) != 12 {
+		t.Errorf("wrappers: %+v", tr)
+	}
+}
+
+// TestWorkersInterleave mixes the lines of three writers.
+func TestWorkersInterleave(t *testing.T) {
+	texts := []string{"1.5.3/loaderror", "1.5.3/task", "later/nested-1.10"}
+	var queues [][]string
+	for _, name := range texts {
+		queues = append(queues, strings.Split(read(t, name), "\n"))
+	}
+	start := time.Unix(1000, 0)
+	var lines []Line
+	for i := 0; ; i++ {
+		left := false
+		for w, q := range queues {
+			if i < len(q) {
+				left = true
+				lines = append(lines, Line{Text: q[i], Worker: fmt.Sprint(w), Time: start.Add(time.Duration(i) * time.Second)})
+			}
+		}
+		if !left {
+			break
+		}
+	}
+	got := Parse(lines)
+	if len(got) != 3 {
+		t.Fatalf("%d traces", len(got))
+	}
+	for i, want := range []string{"loaderror.jl:2", "task.jl:2"} {
+		if place := show(Locate(got[i], jobPaths)); place != want || got[i].Worker != fmt.Sprint(i) || !got[i].Time.Equal(start) {
+			t.Errorf("%s of %q at %v, want %s", place, got[i].Worker, got[i].Time, want)
+		}
+	}
+}
+
+// TestFromWorker reads what worker processes print through the first one.
+func TestFromWorker(t *testing.T) {
+	var lines []Line
+	for l := range strings.Lines(read(t, "1.5.3/loaderror")) {
+		lines = append(lines, Line{Text: "      From worker 2:\t" + l}, Line{Text: "      From worker 3:\t" + l}, Line{Text: "progress"})
+	}
+	got := Parse(lines)
+	if len(got) != 2 || got[0].Worker != "/2" || got[1].Worker != "/3" {
+		t.Fatalf("%+v", got)
+	}
+	for _, tr := range got {
+		if place := show(Locate(tr, jobPaths)); place != "loaderror.jl:2" {
+			t.Errorf("place %s", place)
+		}
+	}
+}
+
+func TestFailurePrefersTheUncaught(t *testing.T) {
+	text := read(t, "1.5.3/loaderror") + "\n" + read(t, "1.5.3/logged")
+	traces := Parse([]Line{{Text: text}})
+	if len(traces) != 2 {
+		t.Fatalf("%d traces", len(traces))
+	}
+	if tr, _ := Failure(traces); tr.Message != "boom" {
+		t.Errorf("chose %q", tr.Message)
+	}
+	if _, ok := Failure(nil); ok {
+		t.Error("a failure out of nothing")
+	}
+}
+
+func TestPaths(t *testing.T) {
+	bundle := bundlePaths
+	bundle.Files = map[string]string{"code.jl": "/p/code.jl", "src/utils.jl": "/p/src/utils.jl", "lib.jl": "/p/lib.jl", "src/lib.jl": "/p/src/lib.jl", "packages/Mono/tests/src/runner.jl": "/p/runner.jl"}
+	for remote, want := range map[string]string{
+		"/tmp/abc/proj/src/lib.jl":                        "/p/src/lib.jl",
+		"/tmp/abc/other/lib.jl":                           "/p/lib.jl",
+		"~/appbundle/src/lib.jl":                          "/p/src/lib.jl",
+		"~/appbundle/src/../lib.jl":                       "/p/lib.jl",
+		`D:\run\proj\src\lib.jl`:                          "/p/src/lib.jl",
+		"src/lib.jl":                                      "/p/src/lib.jl",
+		"./lib.jl":                                        "",
+		"lib.jl":                                          "",
+		"/tmp/abc/code.jl":                                "",
+		"/tmp/abc/proj/code.jl":                           "/p/code.jl",
+		"/tmp/appbundle/code.jl":                          "/p/code.jl",
+		"~/.julia/packages/Tables/AcRIE/src/utils.jl":     "",
+		"/usr/share/julia/stdlib/v1.10/Test/src/utils.jl": "",
+		"/tmp/proj/packages/Mono/tests/src/runner.jl":     "/p/runner.jl",
+		"/opt/juliahub/lib.jl":                            "",
+		"":                                                "",
+		"/":                                               "",
+		"REPL[1]":                                         "",
+		"/tmp/proj/src/utils.jl/":                         "/p/src/utils.jl",
+		"/usr/share/julia/base/src/utils.jl":              "",
+		"/home/x/.julia/packages/A/b1C2d/packages/B/lib.jl":  "",
+		"/home/jrun/.julia/dev/../../proj/src/utils.jl":      "/p/src/utils.jl",
+		"/home/jrun/.julia/artifacts/" + sha40 + "/lib.jl":   "",
+		"/build/julia/usr/share/julia/stdlib/v1.5/x/utils.j": "",
+	} {
+		if got, ok := bundle.Local(remote); got != want || ok != (want != "") {
+			t.Errorf("Local(%q) = %q, %v; want %q", remote, got, ok, want)
+		}
+	}
+	script := Paths{Code: "/me/a.jl"}
+	for remote, want := range map[string]string{"/x/code.jl": "/me/a.jl", "code.jl": "/me/a.jl", "~/code.jl": "/me/a.jl", "./code.jl": "", "/x/other.jl": "", "~/.julia/packages/A/b1C2d/src/code.jl": ""} {
+		if got, _ := script.Local(remote); got != want {
+			t.Errorf("script: Local(%q) = %q, want %q", remote, got, want)
+		}
+	}
+	want := filepath.Join("/home/me/.julia", "packages", "Tables", "AcRIE", "src", "utils.jl")
+	if got := bundlePaths.Depot("~/.julia/packages/Tables/AcRIE/src/utils.jl"); len(got) != 1 || got[0] != want {
+		t.Errorf("Depot: %q", got)
+	}
+	if got := bundlePaths.Depot("/x/packages/A/AcRIE/../../../../etc/passwd"); got != nil {
+		t.Errorf("Depot leaves the depot: %q", got)
+	}
+}
+
+const sha40 = "0123456789abcdef0123456789abcdef01234567"
+
+// TestParserStaysSmall feeds a long log and looks at what is kept.
+func TestParserStaysSmall(t *testing.T) {
+	p := NewParser(3)
+	for i := range 2000 {
+		p.Add(Line{Text: fmt.Sprintf("ERROR: LoadError: number %d\nStacktrace:\n [1] f() at /home/jrun/job/a.jl:%d\n", i, i+1)})
+		p.Add(Line{Text: "ordinary", Worker: fmt.Sprint("w", i)})
+	}
+	for i := range 20000 {
+		p.Add(Line{Text: fmt.Sprintf(" [%d] g(::Int) at ./b.jl:%d", i+2, i)})
+	}
+	p.Add(Line{Text: " [20002] top-level scope at /home/jrun/job/last.jl:9"})
+	got := p.Traces()
+	if len(got) != 3 || got[2].Message != "number 1999" {
+		t.Fatalf("%d traces, the last %q", len(got), got[len(got)-1].Message)
+	}
+	frames := got[2].Frames
+	if len(frames) > maxFrames || frames[0].Line != 2000 || frames[len(frames)-1].Line != 9 {
+		t.Errorf("%d frames: %+v … %+v", len(frames), frames[0], frames[len(frames)-1])
+	}
+	if len(p.writers) > maxWriters || len(p.done) > 4 {
+		t.Errorf("%d writers, %d traces in memory", len(p.writers), len(p.done))
+	}
+	for range 5000 {
+		p.Add(Line{Text: "caused by: x"})
+		p.Add(Line{Text: "nested task error: y"})
+	}
+	for _, w := range p.writers {
+		if len(w.open) > maxDepth {
+			t.Errorf("%d levels", len(w.open))
+		}
+	}
+}
+
+// FuzzParse looks for panics, and that reading in pieces finds the same.
+func FuzzParse(f *testing.F) {
+	files, _ := filepath.Glob("testdata/*/*.txt")
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		whole := Parse([]Line{{Text: text}})
+		for _, tr := range whole {
+			Locate(tr, bundlePaths.Local)
+			Locate(tr, scriptPaths.Local)
+		}
+		p := NewParser(2)
+		for _, l := range ways(text)["lines"] {
+			p.Add(l)
+			p.Traces()
+		}
+	})
+}
+
+// ways gives a text as one record, and as one record per line.
+func ways(text string) map[string][]Line {
+	var lines []Line
+	for l := range strings.Lines(text) {
+		lines = append(lines, Line{Text: l})
+	}
+	return map[string][]Line{"record": {{Text: text}}, "lines": lines}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", filepath.FromSlash(name)+".txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
