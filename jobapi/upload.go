@@ -1,0 +1,153 @@
+package jobapi
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// uploadPatience is how long the storage may take to answer when all bytes are
+// handed to the system, whose buffers a slow line takes a while to drain.
+const uploadPatience = 5 * time.Minute
+
+// UploadBundle brings an appbundle's tar to the place that the server names.
+// open gives the bytes, from their beginning, for each attempt; they are checked
+// against u while they go. progress may be nil; it is called from one goroutine,
+// and starts over when an attempt does.
+//
+// GET /jobs/appbundle_upload_url, then PUT to the URL it names. That URL is
+// signed and often on another host: our token does not go there.
+func (c *Client) UploadBundle(ctx context.Context, u Upload, open func() (io.ReadCloser, error), progress func(sent, total int64)) error {
+	if err := u.check(); err != nil {
+		return err
+	}
+	for n := 1; ; n++ {
+		place, err := c.uploadURL(ctx, u)
+		if err != nil {
+			return err
+		}
+		err = c.put(ctx, u, place, open, progress)
+		if err == nil || n >= c.limits.attempts || !c.worthUploadingAgain(ctx, err) {
+			return err
+		}
+		gap := max(c.limits.firstGap<<n, RetryAfter(err))
+		if gap > c.limits.longest {
+			return err
+		}
+		c.log.InfoContext(ctx, "uploading again", "after", gap, "because", err)
+		if err := c.wait(ctx, gap); err != nil {
+			return fmt.Errorf("upload the appbundle: %w", err)
+		}
+	}
+}
+
+// worthUploadingAgain: besides what passes by itself, a signature that ran out
+// (403) is mended by a new URL.
+func (c *Client) worthUploadingAgain(ctx context.Context, err error) bool {
+	if c.worthRepeating(ctx, err) {
+		return true
+	}
+	e, ok := errors.AsType[*ServerError](err)
+	return ok && e.Status == http.StatusForbidden && ctx.Err() == nil
+}
+
+func (c *Client) uploadURL(ctx context.Context, u Upload) (*url.URL, error) {
+	query := url.Values{
+		"file_type": {"input"}, "file_name": {bundleName}, "file_size": {strconv.FormatInt(u.Size, 10)},
+		"hash": {strings.ToLower(u.SHA256)}, "hash_alg": {"sha2_256"},
+	}
+	r := c.get("ask where to upload the appbundle", query, "jobs", "appbundle_upload_url")
+	var answer struct {
+		Message struct {
+			URL string `json:"upload_url"`
+		} `json:"message"`
+	}
+	if err := c.fetch(ctx, r, &answer); err != nil {
+		return nil, err
+	}
+	place, err := url.Parse(answer.Message.URL)
+	if err != nil || place.Host == "" || place.Scheme != "https" && !(place.Scheme == "http" && isLoopback(place.Hostname()) && isLoopback(c.base.Hostname())) {
+		return nil, &ServerError{What: r.what, Host: c.base.Host, Status: http.StatusOK, Err: errors.New("no URL that is safe to upload to")}
+	}
+	return place, nil
+}
+
+func (c *Client) put(ctx context.Context, u Upload, place *url.URL, open func() (io.ReadCloser, error), progress func(sent, total int64)) error {
+	r := &request{what: "upload the appbundle", method: http.MethodPut, url: place.String(), anonymous: true, once: true, length: u.Size, patience: uploadPatience}
+	body := &uploadBody{total: u.Size, sum: sha256.New(), want: strings.ToLower(u.SHA256), progress: progress}
+	r.body = func() (io.ReadCloser, error) {
+		file, err := open()
+		body.ReadCloser = file
+		return body, err
+	}
+	answer, err := c.do(ctx, r)
+	if changed := body.changed(); changed != nil {
+		if err == nil {
+			_ = answer.Body.Close() // what the server says of wrong bytes does not matter
+		}
+		return changed
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Body.Close() }() // the answer is empty
+	if answer.StatusCode < 200 || answer.StatusCode > 299 {
+		return &ServerError{What: r.what, Host: place.Host, Status: answer.StatusCode}
+	}
+	return nil
+}
+
+// uploadBody is the tar on its way: counted, hashed, reported.
+type uploadBody struct {
+	io.ReadCloser
+	total, sent int64
+	sum         hash.Hash
+	want        string
+	progress    func(sent, total int64)
+	wrong       atomic.Pointer[error]
+}
+
+func (b *uploadBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.sent += int64(n)
+	b.sum.Write(p[:n])
+	if wrong := b.inspect(err); wrong != nil {
+		b.wrong.Store(&wrong)
+		return 0, wrong // the request breaks off before the last bytes are out
+	}
+	if n > 0 && b.progress != nil {
+		b.progress(b.sent, b.total)
+	}
+	return n, err
+}
+
+// inspect finds out whether the bytes are those that were announced. The hash
+// is complete with the last byte, before the transport hands that on.
+func (b *uploadBody) inspect(err error) error {
+	switch {
+	case b.sent > b.total || errors.Is(err, io.EOF) && b.sent < b.total:
+		return errors.New("the appbundle changed while it was uploaded: its size is another")
+	case b.sent == b.total && hex.EncodeToString(b.sum.Sum(nil)) != b.want:
+		return errors.New("the appbundle changed while it was uploaded: its SHA-256 is another")
+	case err != nil && !errors.Is(err, io.EOF):
+		return fmt.Errorf("read the appbundle: %w", err)
+	}
+	return nil
+}
+
+func (b *uploadBody) changed() error {
+	if wrong := b.wrong.Load(); wrong != nil {
+		return *wrong
+	}
+	return nil
+}
