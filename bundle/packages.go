@@ -1,0 +1,301 @@
+package bundle
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// travelling is a manifest that goes into the bundle.
+type travelling struct {
+	*manifest
+	path     string // in its tree
+	tree     *tree
+	prefix   string // of the tree in the bundle; known only when packages have their names
+	required bool   // the job uses it: what it names has to be there
+}
+
+// bundled is a package that is copied below .bundle.
+type bundled struct {
+	name, uuid string
+	from       string // absolute
+	to         string // in the bundle
+	why        string
+	tree       *tree
+}
+
+const whyOutside = "tracked by a path outside the directory"
+
+// readManifests reads every manifest of the root's tree and finds out which one
+// the job uses.
+func (b *builder) readManifests() error {
+	chosen, err := b.chooseManifests()
+	if err != nil {
+		return err
+	}
+	if err := b.addManifests(b.root, chosen); err != nil {
+		return err
+	}
+	for _, file := range chosen {
+		if file != "" && !slices.ContainsFunc(b.manifests, func(m *travelling) bool { return m.file == file }) {
+			path, _ := b.inRoot(file)
+			b.warn("manifest-excluded", path, "the manifest %s is excluded: the job resolves the newest versions", path)
+		}
+	}
+	return nil
+}
+
+// chooseManifests returns the manifests of the bundle's root and of the
+// environment, and makes an empty one where nothing is to be resolved.
+func (b *builder) chooseManifests() ([]string, error) {
+	var chosen []string
+	for _, at := range unique("", b.env.dir) {
+		dir := filepath.Join(b.root.top, filepath.FromSlash(at))
+		project, err := b.overlay.readProject(dir)
+		if err != nil {
+			return nil, err
+		}
+		if project == nil {
+			project = &projectFile{file: filepath.Join(dir, "Project.toml")}
+		}
+		file, ignored, err := b.overlay.findManifest(project, b.options.Julia, b.options.Home)
+		if err != nil {
+			return nil, err
+		}
+		if len(ignored) > 0 {
+			b.warn("versioned-manifest", join(at, filepath.Base(ignored[0])),
+				"the job's Julia is not known: these manifests for one version alone are not used: %s", strings.Join(baseNames(ignored), ", "))
+		}
+		switch {
+		case file == "":
+			file = b.withoutManifest(at, project)
+		case !isWithin(b.root.top, file):
+			return nil, &WorkspaceError{Dir: b.root.top, Root: filepath.Dir(file), Manifest: file}
+		}
+		chosen = append(chosen, file)
+		if at == b.env.dir {
+			b.env.manifest = file
+		}
+	}
+	return chosen, nil
+}
+
+// emptyManifest is one of format 1.0, which every Julia reads.
+const emptyManifest = "# This file is machine-generated - editing it directly is not advised\n\n"
+
+// withoutManifest adds an empty manifest to a project without dependencies, and
+// warns about one with.
+func (b *builder) withoutManifest(at string, p *projectFile) string {
+	path := join(at, "Manifest.toml")
+	if len(p.Deps) > 0 {
+		b.warn("no-manifest", path, "%s has no manifest: the job resolves the newest versions of its packages", join(at, filepath.Base(p.file)))
+		return ""
+	}
+	b.generate(path, []byte(emptyManifest))
+	if _, ok := b.generated[path]; ok && at == b.env.dir {
+		b.plan.Manifest = path
+	}
+	return ""
+}
+
+// addManifests reads the manifests of a tree.
+func (b *builder) addManifests(t *tree, chosen []string) error {
+	for n, d := range t.all() {
+		if _, ok := isManifestName(n.name()); n.kind != kindFile || !ok && !slices.Contains(chosen, filepath.Join(d.abs, n.name())) {
+			continue
+		}
+		file := filepath.Join(d.abs, n.name())
+		required := slices.Contains(chosen, file)
+		data, err := b.overlay.readFile(file)
+		if err != nil {
+			return &ReadError{Path: file, Err: cause(err)}
+		}
+		m, err := parseManifest(file, data)
+		switch {
+		case err != nil && required:
+			return err
+		case err != nil:
+			continue // not used by the job, and perhaps no manifest at all
+		}
+		b.manifests = append(b.manifests, &travelling{manifest: m, path: n.path, tree: t, required: required})
+		if t == b.root && file == b.env.manifest {
+			b.plan.Manifest = n.path
+		}
+	}
+	return nil
+}
+
+// collectPackages finds the packages that have to travel, walks them, and gives
+// them their places.
+func (b *builder) collectPackages() error {
+	for _, m := range slices.Clone(b.manifests) {
+		for i := range m.entries {
+			if err := b.collect(m, &m.entries[i]); err != nil {
+				return err
+			}
+		}
+	}
+	b.placePackages()
+	for _, pkg := range b.packages {
+		if err := b.addManifests(pkg.tree, nil); err != nil {
+			return err
+		}
+	}
+	for _, m := range b.manifests {
+		if pkg := b.byPath[m.tree.top]; pkg != nil && m.tree == pkg.tree {
+			m.prefix = pkg.to + "/"
+		}
+	}
+	return nil
+}
+
+// collect looks at one package of a manifest of the root's tree.
+func (b *builder) collect(m *travelling, e *manifestEntry) error {
+	value, ok := e.fields["path"]
+	if !ok {
+		return nil
+	}
+	target := m.target(value.text)
+	missing := func(reason string) error {
+		if m.required {
+			return &PackageError{Package: e.name, Path: target, Manifest: m.file, Reason: reason}
+		}
+		b.warn("package-missing", m.path, "package %s of %s: %s", e.name, m.path, reason)
+		return nil
+	}
+	if !b.overlay.isDir(target) {
+		return missing(fmt.Sprintf("its path %s does not exist", target))
+	}
+	if !filepath.IsAbs(filepath.FromSlash(value.text)) && isWithin(b.root.top, target) {
+		return b.checkInside(e, target)
+	}
+	return b.addPackage(m, e, target)
+}
+
+// checkInside warns of a package in the directory that the rules leave out.
+func (b *builder) checkInside(e *manifestEntry, target string) error {
+	path, _ := b.inRoot(target)
+	if path == "" {
+		return nil
+	}
+	if n := b.root.find(path); n != nil && n.excluded() && n.rule != nil {
+		ref := b.ref(n.rule, "")
+		b.plan.Warnings = append(b.plan.Warnings, Warning{Code: "package-excluded", Path: path, File: ref.File, Line: ref.Line,
+			Message: fmt.Sprintf("package %s is excluded by line %d of %s: the job will not find it", e.name, ref.Line, ref.File)})
+	}
+	return nil
+}
+
+// addPackage notes a package outside the directory; it is walked once, however
+// many manifests name it.
+func (b *builder) addPackage(m *travelling, e *manifestEntry, target string) error {
+	if b.byPath[target] != nil {
+		return nil
+	}
+	if err := b.checkIdentity(m, e, target); err != nil {
+		return err
+	}
+	b.plan.Outside = append(b.plan.Outside, target)
+	if b.options.AllowOutside != nil && !b.options.AllowOutside(target) {
+		return &OutsideError{Package: e.name, Target: target}
+	}
+	t, err := b.walk(target, false)
+	if err != nil {
+		return err
+	}
+	pkg := &bundled{name: e.name, uuid: e.text("uuid"), from: target, why: whyOutside, tree: t}
+	b.packages = append(b.packages, pkg)
+	b.byPath[target] = pkg
+	return nil
+}
+
+// checkIdentity makes sure that the directory holds the package that the
+// manifest means: a path that points elsewhere sends what nobody asked for.
+func (b *builder) checkIdentity(m *travelling, e *manifestEntry, target string) error {
+	p, err := b.overlay.readProject(target)
+	if err != nil {
+		return err
+	}
+	reason := ""
+	switch {
+	case p == nil:
+		reason = fmt.Sprintf("%s holds no Project.toml", target)
+	case p.Name != e.name:
+		reason = fmt.Sprintf("%s is the project of %q", p.file, p.Name)
+	case e.text("uuid") != "" && !strings.EqualFold(p.UUID, e.text("uuid")):
+		reason = fmt.Sprintf("%s has the uuid %s, the manifest %s", p.file, p.UUID, e.text("uuid"))
+	default:
+		return nil
+	}
+	return &PackageError{Package: e.name, Path: target, Manifest: m.file, Reason: reason}
+}
+
+// placePackages gives each package its directory. Two of one name are told
+// apart by their uuids; a package that is there twice, by a number.
+func (b *builder) placePackages() {
+	slices.SortFunc(b.packages, func(x, y *bundled) int { return strings.Compare(x.from, y.from) })
+	names := map[string]int{}
+	for _, pkg := range b.packages {
+		names[pkg.name]++
+	}
+	taken := map[string]int{}
+	for _, pkg := range b.packages {
+		name := pkg.name
+		if names[name] > 1 {
+			name += "-" + pkg.uuid[:min(8, len(pkg.uuid))]
+		}
+		taken[name]++
+		if n := taken[name]; n > 1 {
+			name += fmt.Sprintf("-%d", n)
+		}
+		pkg.to = ".bundle/dev/" + name
+	}
+}
+
+// rewrite changes the paths of the manifests that travel.
+func (b *builder) rewrite() error {
+	for _, m := range b.manifests {
+		var edits []edit
+		for i := range m.entries {
+			if e, ok := b.rewriteEntry(m, &m.entries[i]); ok {
+				edits = append(edits, e)
+			}
+		}
+		if len(edits) > 0 {
+			slices.SortFunc(edits, func(x, y edit) int { return x.start - y.start })
+			b.plan.content[m.prefix+m.path] = apply(m.data, edits)
+		}
+	}
+	return nil
+}
+
+// rewriteEntry returns the edit that makes a package's path right in the bundle.
+func (b *builder) rewriteEntry(m *travelling, e *manifestEntry) (edit, bool) {
+	value, ok := e.fields["path"]
+	if !ok {
+		return edit{}, false
+	}
+	target := m.target(value.text)
+	dir := parentOf(m.path)
+	isRelative := !filepath.IsAbs(filepath.FromSlash(value.text))
+	if isRelative && isWithin(m.tree.top, target) {
+		if !climbs(dir, value.text) {
+			return edit{}, false
+		}
+		inside, _ := filepath.Rel(m.tree.top, target) // isWithin says that it works
+		return edit{value.start, value.end, quoteTOML(relative(dir, strings.TrimPrefix(filepath.ToSlash(inside), ".")))}, true
+	}
+	if pkg := b.byPath[target]; pkg != nil {
+		return edit{value.start, value.end, quoteTOML(relative(parentOf(m.prefix+m.path), pkg.to))}, true
+	}
+	return edit{}, false
+}
+
+func baseNames(paths []string) []string {
+	names := make([]string, len(paths))
+	for i, p := range paths {
+		names[i] = filepath.Base(p)
+	}
+	return names
+}

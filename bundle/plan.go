@@ -1,0 +1,403 @@
+package bundle
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// NewPlan walks the tree and decides, reading no file contents but those of
+// ignore files, projects and manifests.
+func NewPlan(ctx context.Context, o Options) (*Plan, error) {
+	b, err := newBuilder(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	steps := []func() error{b.walkRoot, b.checkScript, b.findEnvironment, b.readManifests, b.collectPackages, b.rewrite}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return b.finish()
+}
+
+// builder holds what is known while a plan is made. Each step of NewPlan adds to it.
+type builder struct {
+	ctx     context.Context
+	options Options
+	overlay *overlay
+	plan    *Plan
+
+	root      *tree
+	generated map[string][]byte // files that take part though they are not on disk, by path
+	manifests []*travelling
+	env       environment
+	packages  []*bundled
+	byPath    map[string]*bundled // by absolute path
+	rules     map[*rule]*Rule
+}
+
+// environment is the project that the job activates.
+type environment struct {
+	dir      string // in the bundle, "" for its root
+	project  *projectFile
+	manifest string // absolute, "" if there is none
+}
+
+func newBuilder(ctx context.Context, o Options) (*builder, error) {
+	o.Dir = filepath.Clean(o.Dir)
+	if err := checkDir(o); err != nil {
+		return nil, err
+	}
+	o.Forbidden = slices.Clone(o.Forbidden)
+	for _, depot := range o.Depots {
+		o.Forbidden = append(o.Forbidden, filepath.Join(depot, "servers"))
+	}
+	for i, dir := range o.Forbidden {
+		o.Forbidden[i] = realPath(dir)
+	}
+	name := filepath.Base(o.Dir)
+	return &builder{
+		ctx:       ctx,
+		options:   o,
+		overlay:   newOverlay(o.Dir, o.Unsaved),
+		generated: map[string][]byte{},
+		byPath:    map[string]*bundled{},
+		rules:     map[*rule]*Rule{},
+		plan: &Plan{
+			Root: o.Dir, Name: name,
+			Files: []File{}, Excluded: []Exclusion{}, Rules: []Rule{}, Packages: []Package{}, Warnings: []Warning{},
+			content: map[string][]byte{}, exec: map[string]bool{},
+		},
+	}, nil
+}
+
+// checkDir refuses what nobody means to bundle.
+func checkDir(o Options) error {
+	switch {
+	case !filepath.IsAbs(o.Dir):
+		return &DirError{o.Dir, "its path is not absolute"}
+	case filepath.Dir(o.Dir) == o.Dir:
+		return &DirError{o.Dir, "it is the root of a file system"}
+	case o.Home != "" && isWithin(o.Dir, filepath.Clean(o.Home)):
+		return &DirError{o.Dir, "the home directory would be in it"}
+	}
+	for _, depot := range o.Depots {
+		if isWithin(o.Dir, filepath.Clean(depot)) {
+			return &DirError{o.Dir, "it holds the Julia depot " + depot}
+		}
+	}
+	info, err := os.Stat(o.Dir)
+	if err != nil {
+		return &DirError{o.Dir, cause(err).Error()}
+	}
+	if !info.IsDir() {
+		return &DirError{o.Dir, "it is not a directory"}
+	}
+	return nil
+}
+
+func (b *builder) walkRoot() (err error) {
+	b.root, err = b.walk(b.options.Dir, true)
+	return err
+}
+
+// walk reads a tree with the builder's options.
+func (b *builder) walk(top string, isRoot bool) (*tree, error) {
+	w := &walker{ctx: b.ctx, overlay: b.overlay, isRoot: isRoot, allow: b.options.AllowOutside, forbidden: b.options.Forbidden}
+	return w.walk(top)
+}
+
+// inRoot returns the path in the bundle of a file of the root's tree.
+func (b *builder) inRoot(abs string) (string, bool) {
+	for _, top := range []string{b.root.top, b.root.real} {
+		if isWithin(top, abs) {
+			rel, _ := filepath.Rel(top, abs) // isWithin says that it works
+			return strings.TrimPrefix(filepath.ToSlash(rel), "."), true
+		}
+	}
+	if real := realPath(abs); real != abs {
+		return b.inRoot(real)
+	}
+	return "", false
+}
+
+// checkScript makes sure that the script will be there to be run.
+func (b *builder) checkScript() error {
+	script := b.options.Script
+	if script == "" {
+		return nil
+	}
+	path, ok := b.inRoot(filepath.Clean(script))
+	if !ok || path == "" {
+		return &ScriptError{Script: script, Reason: "it lies outside " + b.root.top}
+	}
+	n := b.root.find(path)
+	switch {
+	case n == nil:
+		return &ScriptError{Script: script, Reason: "there is no such file"}
+	case n.reason == reasonNone && n.rule.excludes():
+		ref := b.ref(n.rule, "")
+		what := ""
+		if n.path != path {
+			what = fmt.Sprintf("its directory %s is ", n.path)
+		}
+		return &ScriptError{Script: script, Rule: &ref,
+			Reason: fmt.Sprintf("%sexcluded by line %d of %s: %s", what, ref.Line, n.rule.file.file, ref.Pattern)}
+	case n.excluded():
+		return &ScriptError{Script: script, Reason: fmt.Sprintf("%s: %s", n.path, n.reason)}
+	case n.kind != kindFile || n.path != path:
+		return &ScriptError{Script: script, Reason: "it is not a file"}
+	}
+	b.plan.Script = path
+	return nil
+}
+
+// findEnvironment finds the project that the job activates. Without a project
+// file the bundle gets an empty one.
+func (b *builder) findEnvironment() error {
+	dir := b.options.Environment
+	if dir == "" {
+		start := b.root.top
+		if b.plan.Script != "" {
+			start = filepath.Dir(filepath.Join(b.root.top, filepath.FromSlash(b.plan.Script)))
+		}
+		dir = findEnvironment(start, b.root.top, b.overlay.isFile)
+		if dir == "" {
+			dir = b.root.top
+		}
+	}
+	path, ok := b.inRoot(filepath.Clean(dir))
+	if !ok {
+		return &DirError{b.root.top, fmt.Sprintf("the environment %s lies outside it", dir)}
+	}
+	b.env.dir = path
+	b.plan.Environment = cmp.Or(path, ".")
+	for _, at := range unique("", path) {
+		project, err := b.overlay.readProject(filepath.Join(b.root.top, filepath.FromSlash(at)))
+		if err != nil {
+			return err
+		}
+		if project == nil {
+			b.generate(join(at, "Project.toml"), []byte("[deps]\n"))
+		}
+		if at == path {
+			b.env.project = project
+		}
+	}
+	return nil
+}
+
+// generate adds a file that is not on disk, if the rules would let it in.
+func (b *builder) generate(path string, text []byte) {
+	d := b.root.root
+	for part := range strings.SplitSeq(path, "/") {
+		for i := range d.nodes {
+			if n := &d.nodes[i]; n.dir != nil && n.name() == part {
+				d = n.dir
+			}
+		}
+	}
+	if r := d.rules.decide(path, false); !r.excludes() {
+		b.generated[path] = text
+	}
+}
+
+// finish puts together what goes in, what stays out, and what a person should know.
+func (b *builder) finish() (*Plan, error) {
+	p := b.plan
+	b.addTree(b.root, "")
+	for path, text := range b.generated {
+		p.content[path] = text
+		p.Files = append(p.Files, File{Path: path, Bytes: int64(len(text))})
+	}
+	for _, pkg := range b.packages {
+		if pkg.to != "" {
+			b.addTree(pkg.tree, pkg.to+"/")
+			p.Packages = append(p.Packages, Package{Name: pkg.name, UUID: pkg.uuid, From: pkg.from, To: pkg.to, Why: pkg.why})
+		}
+	}
+	p.dirs = append(p.dirs, artifactsDir+"/")
+	for i := range p.Files {
+		if text, ok := p.content[p.Files[i].Path]; ok {
+			p.Files[i].Bytes = int64(len(text))
+		}
+	}
+	b.hashManifest()
+	slices.SortFunc(p.Files, func(x, y File) int { return strings.Compare(x.Path, y.Path) })
+	slices.SortFunc(p.Excluded, func(x, y Exclusion) int { return strings.Compare(x.Path, y.Path) })
+	slices.SortFunc(p.Packages, func(x, y Package) int { return strings.Compare(x.To, y.To) })
+	slices.SortFunc(p.sources, func(x, y sourceRoot) int { return len(y.prefix) - len(x.prefix) })
+	slices.Sort(p.dirs)
+	slices.Sort(p.Outside)
+	p.Outside = slices.Compact(p.Outside)
+	for _, f := range p.Files {
+		p.Bytes += f.Bytes
+	}
+	if err := checkNames(p); err != nil {
+		return nil, err
+	}
+	p.TarSize = tarSize(p)
+	b.warnOfFiles()
+	slices.SortStableFunc(p.Warnings, func(x, y Warning) int {
+		return cmp.Or(strings.Compare(x.Code, y.Code), strings.Compare(x.Path, y.Path), strings.Compare(x.File, y.File), x.Line-y.Line)
+	})
+	return p, nil
+}
+
+const artifactsDir = ".bundle/depot/artifacts"
+
+// addTree adds what a tree sends and what it leaves out, below prefix.
+func (b *builder) addTree(t *tree, prefix string) {
+	b.plan.sources = append(b.plan.sources, sourceRoot{prefix, t.top})
+	for _, ignore := range t.ignores {
+		for _, r := range ignore.rules {
+			b.rules[r] = &Rule{RuleRef: b.ref(r, prefix), Negated: r.negated}
+		}
+	}
+	b.addDir(t, t.root, prefix)
+	for _, n := range t.outside {
+		b.plan.Outside = append(b.plan.Outside, n.target)
+		b.warn("outside-link", prefix+n.path, "%s is a link that leads outside the directory, to %s", prefix+n.path, n.target)
+	}
+	for _, ignore := range t.ignores {
+		for _, r := range ignore.rules {
+			b.plan.Rules = append(b.plan.Rules, *b.rules[r])
+		}
+	}
+	slices.SortStableFunc(b.plan.Rules, func(x, y Rule) int {
+		return cmp.Or(strings.Compare(x.File, y.File), x.Line-y.Line)
+	})
+}
+
+// addDir adds a directory's entries; it reports whether any of them goes in.
+func (b *builder) addDir(t *tree, d *dir, prefix string) (any bool) {
+	for _, n := range d.inTarOrder() {
+		path := prefix + n.path
+		switch {
+		case n.excluded():
+			b.exclude(n, prefix)
+			continue
+		case n.dir != nil:
+			if !b.addDir(t, n.dir, prefix) {
+				b.plan.dirs = append(b.plan.dirs, path+"/")
+			}
+		default:
+			f := File{Path: path, Bytes: n.size}
+			abs := filepath.Join(d.abs, n.name())
+			if prefix != "" || n.outside {
+				f.From = abs
+			}
+			if n.target != "" && n.outside {
+				f.From = n.target
+			}
+			if n.exec {
+				b.plan.exec[path] = true
+			}
+			if text, ok := b.overlay.unsaved[abs]; ok {
+				b.setContent(path, text)
+			} else if text, ok := b.overlay.unsaved[n.target]; ok {
+				b.setContent(path, text)
+			}
+			b.plan.Files = append(b.plan.Files, f)
+			if n.rule != nil {
+				b.count(n.rule, n.size)
+			}
+		}
+		any = true
+	}
+	return any
+}
+
+// setContent keeps what a rewritten manifest already holds.
+func (b *builder) setContent(path string, text []byte) {
+	if _, ok := b.plan.content[path]; !ok {
+		b.plan.content[path] = text
+	}
+}
+
+func (b *builder) count(r *rule, bytes int64) {
+	b.rules[r].MatchedFiles++
+	b.rules[r].MatchedBytes += bytes
+}
+
+func (b *builder) exclude(n *node, prefix string) {
+	path := prefix + n.path
+	if n.reason == reasonNone {
+		ref := b.ref(n.rule, prefix)
+		b.plan.Excluded = append(b.plan.Excluded, Exclusion{Path: path, Rule: &ref})
+		b.count(n.rule, n.size)
+		return
+	}
+	b.plan.Excluded = append(b.plan.Excluded, Exclusion{Path: path, Reason: n.reason.String()})
+	switch n.reason {
+	case reasonSpecial:
+		b.warn("special-file", path, "%s is a socket, device or pipe and stays out", path)
+	case reasonDangling:
+		b.warn("dangling-link", path, "%s is a symbolic link to nothing and stays out", path)
+	case reasonCycle:
+		b.warn("link-cycle", path, "%s is a symbolic link to a directory that contains it and stays out", path)
+	case reasonForbidden:
+		b.warn("forbidden-link", path, "%s leads to where tokens are kept and stays out", path)
+	case reasonOwnBundle:
+		b.warn("own-bundle", path, "the project's own %s stays out: its place is taken by the packages that travel", path)
+	}
+}
+
+// ref names a rule by the ignore file's path in the bundle.
+func (b *builder) ref(r *rule, prefix string) RuleRef {
+	return RuleRef{File: prefix + join(r.file.dir, ignoreName), Line: r.line, Pattern: r.text}
+}
+
+func (b *builder) warn(code, path, format string, args ...any) {
+	b.plan.Warnings = append(b.plan.Warnings, Warning{Code: code, Message: fmt.Sprintf(format, args...), Path: path})
+}
+
+// hashManifest computes what a sysimage is asked for with.
+func (b *builder) hashManifest() {
+	p := b.plan
+	if p.Manifest == "" {
+		return
+	}
+	text, ok := p.content[p.Manifest]
+	if !ok {
+		for _, m := range b.manifests {
+			if m.path == p.Manifest && m.prefix == "" {
+				text = m.data
+			}
+		}
+	}
+	sum := sha256.Sum256(text)
+	p.ManifestSHA256 = hex.EncodeToString(sum[:])
+}
+
+// source returns where a file of the plan is on disk.
+func (p *Plan) source(path string) string {
+	for _, s := range p.sources {
+		if rest, ok := strings.CutPrefix(path, s.prefix); ok {
+			return filepath.Join(s.dir, filepath.FromSlash(rest))
+		}
+	}
+	return filepath.Join(p.Root, filepath.FromSlash(path))
+}
+
+// mode returns the mode bits of a file in the tar.
+func (p *Plan) mode(path string) fs.FileMode {
+	if p.exec[path] {
+		return 0o755
+	}
+	return 0o644
+}
+
+func unique(paths ...string) []string {
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}

@@ -1,0 +1,387 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// tree is a directory that was walked: the bundle's root or a package that
+// travels with it. Paths in it are relative to its top, with "/".
+type tree struct {
+	top     string // absolute
+	real    string // top without symbolic links
+	ignores []*ignoreFile
+	root    *dir
+
+	outside []*node // links that lead out of the tree
+}
+
+// dir is a directory of a tree.
+type dir struct {
+	abs     string      // where it is read from: a followed link's target keeps the link's path
+	parent  *dir        // nil for the top
+	rules   *ignoreFile // the nearest ignore file: its own or a parent's
+	nodes   []node      // sorted by name
+	virtual bool        // not on disk: it holds an unsaved file
+}
+
+// node is an entry of a directory.
+type node struct {
+	path    string // in the tree
+	size    int64
+	dir     *dir   // of a directory that was entered
+	rule    *rule  // the rule that decided; nil if none matched
+	target  string // of a link that leads out of the tree: absolute
+	kind    kind
+	reason  reason // why it stays out, other than by a rule
+	exec    bool
+	outside bool // read through a link that leads out of the tree
+}
+
+type kind uint8
+
+const (
+	kindFile kind = iota
+	kindDir
+	kindOther
+)
+
+// reason is why an entry stays out without a rule.
+type reason uint8
+
+const (
+	reasonNone reason = iota
+	reasonGit
+	reasonSpecial
+	reasonDangling
+	reasonCycle
+	reasonOutside
+	reasonForbidden
+	reasonOwnBundle
+)
+
+var reasonTexts = [...]string{
+	reasonGit:       ".git is never sent",
+	reasonSpecial:   "not a regular file (socket, device or pipe)",
+	reasonDangling:  "a symbolic link to nothing",
+	reasonCycle:     "a symbolic link to a directory that contains it",
+	reasonOutside:   "a symbolic link out of the directory, and sending its content was not allowed",
+	reasonForbidden: "a symbolic link to where tokens are kept",
+	reasonOwnBundle: ".bundle is made anew: its place is taken by the packages that travel",
+}
+
+func (r reason) String() string { return reasonTexts[r] }
+
+func (n *node) excluded() bool { return n.reason != reasonNone || n.rule.excludes() }
+
+func (n *node) name() string { return n.path[strings.LastIndexByte(n.path, '/')+1:] }
+
+// walker walks one tree.
+type walker struct {
+	ctx       context.Context
+	overlay   *overlay
+	tree      *tree
+	isRoot    bool // the bundle's root, not a package's
+	allow     func(target string) bool
+	forbidden []string
+}
+
+// walk reads the tree below top and decides on every entry. An excluded
+// directory is not entered.
+func (w *walker) walk(top string) (*tree, error) {
+	w.tree = &tree{top: top, real: realPath(top)}
+	w.tree.root = &dir{abs: top}
+	if err := w.enter(w.tree.root, "", false); err != nil {
+		return nil, err
+	}
+	return w.tree, nil
+}
+
+// enter reads a directory, its ignore file first, and then its subdirectories.
+func (w *walker) enter(d *dir, path string, outside bool) error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	entries, err := w.list(d)
+	if err != nil {
+		return err
+	}
+	if d.parent != nil {
+		d.rules = d.parent.rules
+	}
+	if err := w.readIgnore(d, path, entries); err != nil {
+		return err
+	}
+	d.nodes = make([]node, len(entries))
+	for i, entry := range entries {
+		n := &d.nodes[i]
+		n.path = join(path, entry.name)
+		n.outside = outside
+		if err := w.stat(d, n, entry); err != nil {
+			return err
+		}
+		w.decide(d, n)
+		if n.kind != kindDir || n.excluded() {
+			continue
+		}
+		n.dir = &dir{abs: filepath.Join(d.abs, entry.name), parent: d, virtual: entry.info == nil}
+		if err := w.enter(n.dir, n.path, n.outside); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entry is a name in a directory with what lstat says of it; nil if it exists
+// in the editor only.
+type entry struct {
+	name  string
+	info  fs.FileInfo
+	isDir bool // of what exists in the editor only
+}
+
+// list returns the sorted entries of a directory, those that the editor alone
+// knows included.
+func (w *walker) list(d *dir) ([]entry, error) {
+	var entries []entry
+	if !d.virtual {
+		found, err := os.ReadDir(d.abs)
+		if err != nil {
+			return nil, &ReadError{Path: d.abs, Err: cause(err)}
+		}
+		entries = make([]entry, 0, len(found))
+		for _, e := range found {
+			info, err := e.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // it vanished since: as if it had never been there
+			}
+			if err != nil {
+				return nil, &ReadError{Path: filepath.Join(d.abs, e.Name()), Err: cause(err)}
+			}
+			entries = append(entries, entry{name: e.Name(), info: info})
+		}
+	}
+	children := w.overlay.children[d.abs]
+	if len(children) == 0 {
+		return entries, nil
+	}
+	for name, isDir := range children {
+		if !slices.ContainsFunc(entries, func(e entry) bool { return e.name == name }) {
+			entries = append(entries, entry{name: name, isDir: isDir})
+		}
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
+	return entries, nil
+}
+
+// readIgnore makes the directory's own ignore file the one that counts below it.
+func (w *walker) readIgnore(d *dir, path string, entries []entry) error {
+	_, found := slices.BinarySearchFunc(entries, ignoreName, func(e entry, name string) int { return strings.Compare(e.name, name) })
+	file := filepath.Join(d.abs, ignoreName)
+	if !found || !w.overlay.isFile(file) {
+		return nil
+	}
+	text, err := w.overlay.readFile(file)
+	if err != nil {
+		return &ReadError{Path: file, Err: cause(err)}
+	}
+	ignore, err := parseIgnore(file, path, text)
+	if err != nil {
+		return err
+	}
+	d.rules = ignore
+	w.tree.ignores = append(w.tree.ignores, ignore)
+	return nil
+}
+
+// stat finds out what an entry is, following links.
+func (w *walker) stat(d *dir, n *node, e entry) error {
+	abs := filepath.Join(d.abs, e.name)
+	if text, ok := w.overlay.unsaved[abs]; ok {
+		n.size = int64(len(text))
+		n.exec = e.info != nil && isExecutable(e.info)
+		return nil
+	}
+	if e.info == nil {
+		n.kind = kindDir
+		return nil
+	}
+	info := e.info
+	if info.Mode()&(fs.ModeSymlink|fs.ModeIrregular) != 0 {
+		followed, err := w.follow(d, n, abs)
+		if err != nil || followed == nil {
+			return err
+		}
+		info = followed
+	}
+	switch {
+	case info.IsDir():
+		n.kind = kindDir
+	case info.Mode().IsRegular():
+		n.size, n.exec = info.Size(), isExecutable(info)
+		if text, ok := w.overlay.unsaved[n.target]; ok {
+			n.size = int64(len(text))
+		}
+	default:
+		n.kind, n.reason = kindOther, reasonSpecial
+	}
+	return nil
+}
+
+// follow returns what a link leads to; nil if that stays out, with the reason
+// noted in the node.
+func (w *walker) follow(d *dir, n *node, abs string) (fs.FileInfo, error) {
+	n.kind = kindOther
+	info, err := os.Stat(abs)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		n.reason = reasonDangling
+		return nil, nil
+	case errors.Is(err, syscall.ELOOP):
+		n.reason = reasonCycle
+		return nil, nil
+	case err != nil:
+		return nil, &ReadError{Path: abs, Err: cause(err)}
+	}
+	if info.IsDir() {
+		for up := d; up != nil; up = up.parent {
+			if above, err := os.Stat(up.abs); err == nil && os.SameFile(above, info) {
+				n.reason = reasonCycle
+				return nil, nil
+			}
+		}
+	}
+	n.target, err = filepath.EvalSymlinks(abs)
+	if err != nil {
+		return nil, &ReadError{Path: abs, Err: cause(err)}
+	}
+	if slices.ContainsFunc(w.forbidden, func(dir string) bool { return isWithin(dir, n.target) || isWithin(n.target, dir) }) {
+		n.reason = reasonForbidden
+		return nil, nil
+	}
+	n.outside = !isWithin(w.tree.real, n.target)
+	n.kind = kindFile
+	return info, nil
+}
+
+// decide asks the nearest ignore file, and what needs no rule.
+func (w *walker) decide(d *dir, n *node) {
+	switch {
+	case n.name() == ".git":
+		n.reason = reasonGit
+		return
+	case w.isRoot && d.parent == nil && n.path == ".bundle" && n.kind == kindDir:
+		n.reason = reasonOwnBundle
+		return
+	}
+	n.rule = d.rules.decide(n.path, n.kind == kindDir)
+	if n.rule.excludes() {
+		n.reason = reasonNone // the rule speaks first: what it leaves out needs no other reason
+		return
+	}
+	if n.reason == reasonNone && n.outside && n.target != "" {
+		w.tree.outside = append(w.tree.outside, n)
+		if w.allow != nil && !w.allow(n.target) {
+			n.reason = reasonOutside
+		}
+	}
+}
+
+// find returns the verdict on a path that need not be in the tree: the node that
+// holds it (itself or the excluded directory above it), or nil.
+func (t *tree) find(path string) *node {
+	d := t.root
+	for rest := path; ; {
+		first, after, more := strings.Cut(rest, "/")
+		i, ok := slices.BinarySearchFunc(d.nodes, first, func(n node, name string) int { return strings.Compare(n.name(), name) })
+		if !ok {
+			return nil
+		}
+		n := &d.nodes[i]
+		if !more || n.dir == nil {
+			return n
+		}
+		d, rest = n.dir, after
+	}
+}
+
+// all yields the nodes that go into the bundle, with their directories.
+func (t *tree) all() iter.Seq2[*node, *dir] {
+	return func(yield func(*node, *dir) bool) { t.root.all(yield) }
+}
+
+func (d *dir) all(yield func(*node, *dir) bool) bool {
+	for i := range d.nodes {
+		n := &d.nodes[i]
+		if n.excluded() {
+			continue
+		}
+		if !yield(n, d) || n.dir != nil && !n.dir.all(yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// inTarOrder returns the directory's nodes as a tar has them: a directory as if
+// its name ended in "/".
+func (d *dir) inTarOrder() []*node {
+	nodes := make([]*node, len(d.nodes))
+	for i := range d.nodes {
+		nodes[i] = &d.nodes[i]
+	}
+	slices.SortFunc(nodes, compareInTar)
+	return nodes
+}
+
+func compareInTar(a, b *node) int {
+	x, y := a.path, b.path
+	if a.kind != kindDir && b.kind != kindDir {
+		return strings.Compare(x, y)
+	}
+	if a.kind == kindDir {
+		x += "/"
+	}
+	if b.kind == kindDir {
+		y += "/"
+	}
+	return strings.Compare(x, y)
+}
+
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
+
+// isWithin reports whether path is dir or lies below it, by components.
+func isWithin(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// realPath resolves symbolic links; what cannot be resolved stays as it is.
+func realPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
+func isExecutable(info fs.FileInfo) bool { return info.Mode()&0o100 != 0 }
+
+// cause drops the path from an error of package os: our own errors name it.
+func cause(err error) error {
+	if p := (*fs.PathError)(nil); errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
