@@ -84,12 +84,15 @@ func (b *builder) chooseManifests() ([]string, error) {
 // emptyManifest is one of format 1.0, which every Julia reads.
 const emptyManifest = "# This file is machine-generated - editing it directly is not advised\n\n"
 
-// withoutManifest adds an empty manifest to a project without dependencies, and
-// warns about one with.
+// withoutManifest adds an empty manifest to a root without dependencies, and
+// warns about a project with.
 func (b *builder) withoutManifest(at string, p *projectFile) string {
 	path := join(at, "Manifest.toml")
 	if len(p.Deps) > 0 {
 		b.warn("no-manifest", path, "%s has no manifest: the job resolves the newest versions of its packages", join(at, filepath.Base(p.file)))
+		return ""
+	}
+	if at != "" {
 		return ""
 	}
 	b.generate(path, []byte(emptyManifest))
@@ -279,12 +282,11 @@ func (b *builder) rewriteEntry(m *travelling, e *manifestEntry) (edit, bool) {
 	target := m.target(value.text)
 	dir := parentOf(m.path)
 	isRelative := !filepath.IsAbs(filepath.FromSlash(value.text))
-	if isRelative && isWithin(m.tree.top, target) {
+	if inside, ok := pathIn(m.tree.top, target); ok && isRelative {
 		if !climbs(dir, value.text) {
 			return edit{}, false
 		}
-		inside, _ := filepath.Rel(m.tree.top, target) // isWithin says that it works
-		return edit{value.start, value.end, quoteTOML(relative(dir, strings.TrimPrefix(filepath.ToSlash(inside), ".")))}, true
+		return edit{value.start, value.end, quoteTOML(relative(dir, inside))}, true
 	}
 	if pkg := b.byPath[target]; pkg != nil {
 		return edit{value.start, value.end, quoteTOML(relative(parentOf(m.prefix+m.path), pkg.to))}, true

@@ -119,9 +119,8 @@ func (b *builder) walk(top string, isRoot bool) (*tree, error) {
 // inRoot returns the path in the bundle of a file of the root's tree.
 func (b *builder) inRoot(abs string) (string, bool) {
 	for _, top := range []string{b.root.top, b.root.real} {
-		if isWithin(top, abs) {
-			rel, _ := filepath.Rel(top, abs) // isWithin says that it works
-			return strings.TrimPrefix(filepath.ToSlash(rel), "."), true
+		if path, ok := pathIn(top, abs); ok {
+			return path, true
 		}
 	}
 	if real := realPath(abs); real != abs {
@@ -187,7 +186,7 @@ func (b *builder) findEnvironment() error {
 			return err
 		}
 		if project == nil {
-			b.generate(join(at, "Project.toml"), []byte("[deps]\n"))
+			b.generate("Project.toml", []byte("[deps]\n")) // the environment has one, so this is the root
 		}
 		if at == path {
 			b.env.project = project
@@ -198,15 +197,7 @@ func (b *builder) findEnvironment() error {
 
 // generate adds a file that is not on disk, if the rules would let it in.
 func (b *builder) generate(path string, text []byte) {
-	d := b.root.root
-	for part := range strings.SplitSeq(path, "/") {
-		for i := range d.nodes {
-			if n := &d.nodes[i]; n.dir != nil && n.name() == part {
-				d = n.dir
-			}
-		}
-	}
-	if r := d.rules.decide(path, false); !r.excludes() {
+	if r := b.root.root.below(path).rules.decide(path, false); !r.excludes() {
 		b.generated[path] = text
 	}
 }

@@ -312,6 +312,17 @@ func (t *tree) find(path string) *node {
 	}
 }
 
+// below returns the innermost directory that was entered on the way to path,
+// which is relative to the tree's top.
+func (d *dir) below(path string) *dir {
+	for i := range d.nodes {
+		if n := &d.nodes[i]; n.dir != nil && strings.HasPrefix(path, n.path+"/") {
+			return n.dir.below(path)
+		}
+	}
+	return d
+}
+
 // all yields the nodes that go into the bundle, with their directories.
 func (t *tree) all() iter.Seq2[*node, *dir] {
 	return func(yield func(*node, *dir) bool) { t.root.all(yield) }
@@ -364,8 +375,20 @@ func join(dir, name string) string {
 
 // isWithin reports whether path is dir or lies below it, by components.
 func isWithin(dir, path string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && filepath.IsLocal(rel)
+	_, ok := pathIn(dir, path)
+	return ok
+}
+
+// pathIn returns the path from dir to something in it, with "/", "" for dir itself.
+func pathIn(dir, abs string) (string, bool) {
+	rel, err := filepath.Rel(dir, abs)
+	if err != nil || !filepath.IsLocal(rel) {
+		return "", false
+	}
+	if rel == "." {
+		return "", true
+	}
+	return filepath.ToSlash(rel), true
 }
 
 // realPath resolves symbolic links; what cannot be resolved stays as it is.
