@@ -27,10 +27,12 @@ func (p *Plan) Driver() string {
 	).Replace(driverText)
 }
 
-// The driver leaves no names behind. The blocks are separate statements because
-// Julia 1.12 sees new bindings from the next statement on. A script's `@main` is
-// called by Julia itself only if the driver is the program that Julia was
-// started with; the mark is then left alone.
+// The driver leaves no names behind: one let block. What comes into being while
+// it runs (Pkg, the script's main) is reached through invokelatest and eval, as
+// the block itself goes on in the world it started in. A script's `@main` is
+// called by Julia itself only if the driver is the program that Julia was started
+// with; otherwise the driver calls it, and takes the mark away so that Julia
+// does not call it once more.
 const driverText = `# This driver was made by juliahub-lsp to run a script of an appbundle.
 let script = {SCRIPT}, environment = {ENVIRONMENT}
     starts = [pwd(), joinpath(pwd(), "appbundle")]
@@ -56,10 +58,10 @@ let script = {SCRIPT}, environment = {ENVIRONMENT}
         # Then main guards do not run, and everything else does.
     end
     result = include(path)
-    mark = Symbol("#__main_is_entrypoint__#")
-    here = @__MODULE__
-    if !julia_calls_main && Core.eval(here, :(isdefined($here, $(QuoteNode(mark))) && $mark && isdefined($here, :main)))
-        Core.eval(here, :(global $mark = false))
+    here, mark = @__MODULE__, Symbol("#__main_is_entrypoint__#")
+    owner = Core.eval(here, :(isdefined($here, :main) ? Base.binding_module($here, :main) : nothing))
+    if !julia_calls_main && owner !== nothing && Core.eval(owner, :(isdefined($owner, $(QuoteNode(mark))) && $mark))
+        Core.eval(owner, :(global $mark = false))
         status = Core.eval(here, :(main(ARGS)))
         if status isa Integer && status != 0
             error("main returned the status ", status)
