@@ -1,0 +1,242 @@
+package lsp
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sort"
+	"sync"
+
+	"go.lsp.dev/protocol"
+	"go.lsp.dev/uri"
+
+	"juliahub-lsp/commands"
+)
+
+// maxMapped is how much of a file that is not open is read to place problems in it.
+const maxMapped = 8 << 20
+
+// publisher is the one publisher of diagnostics. It sends a file's whole list
+// whenever that differs from what was sent last.
+type publisher struct {
+	s    *Server
+	once sync.Once
+	wake chan struct{} // holds one wake-up
+
+	mu       sync.Mutex // guards what follows
+	problems map[string][]commands.Problem
+	dirty    map[string]bool
+
+	// sent is the loop's own: what the editor shows, by path.
+	sent map[string]publication
+}
+
+type publication struct {
+	uri  string
+	list []byte
+}
+
+func (p *publisher) init(s *Server) {
+	p.s, p.wake = s, make(chan struct{}, 1)
+	p.problems, p.dirty, p.sent = map[string][]commands.Problem{}, map[string]bool{}, map[string]publication{}
+}
+
+// replace replaces all problems of a file; it does not wait.
+func (p *publisher) replace(path string, problems []commands.Problem) {
+	p.mu.Lock()
+	_, had := p.problems[path]
+	if len(problems) == 0 {
+		delete(p.problems, path)
+	} else {
+		p.problems[path] = problems
+	}
+	p.mu.Unlock()
+	if had || len(problems) > 0 {
+		p.mark(path)
+	}
+}
+
+// touch says that a file's text may have changed, or the name that the editor
+// has for it.
+func (p *publisher) touch(path string) {
+	p.mu.Lock()
+	_, has := p.problems[path]
+	p.mu.Unlock()
+	if has {
+		p.mark(path)
+	}
+}
+
+func (p *publisher) mark(path string) {
+	p.mu.Lock()
+	p.dirty[path] = true
+	p.mu.Unlock()
+	p.once.Do(func() { p.s.spawn(p.loop) })
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (p *publisher) loop() {
+	if !p.s.gate.wait(p.s.ctx) {
+		return
+	}
+	for {
+		select {
+		case <-p.s.ctx.Done():
+			return
+		case <-p.wake:
+		}
+		for _, path := range p.takeDirty() {
+			p.publish(path)
+		}
+	}
+}
+
+// takeDirty returns the files to be published, in the order of their names.
+func (p *publisher) takeDirty() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var paths []string
+	for path := range p.dirty {
+		paths = append(paths, path)
+	}
+	p.dirty = map[string]bool{}
+	sort.Strings(paths)
+	return paths
+}
+
+// publish sends a file's list if the editor shows another.
+func (p *publisher) publish(path string) {
+	p.mu.Lock()
+	problems := p.problems[path]
+	p.mu.Unlock()
+	place := p.s.placeOf(path)
+	last, shown := p.sent[path]
+	if shown && last.uri != place.uri {
+		p.send(last.uri, nil, []protocol.Diagnostic{})
+		shown = false
+	}
+	list := []protocol.Diagnostic{}
+	for _, problem := range problems {
+		list = append(list, p.s.diagnostic(place, problem))
+	}
+	raw, err := protocol.Marshal(protocol.PublishDiagnosticsParams{Diagnostics: list})
+	if err != nil {
+		p.s.log.Error("diagnostics cannot be written", "error", err)
+		return
+	}
+	if shown && bytes.Equal(raw, last.list) || !shown && len(list) == 0 {
+		return
+	}
+	p.send(place.uri, place.doc, list)
+	if len(list) == 0 {
+		delete(p.sent, path)
+	} else {
+		p.sent[path] = publication{place.uri, raw}
+	}
+}
+
+func (p *publisher) send(target string, doc *document, list []protocol.Diagnostic) {
+	params := &protocol.PublishDiagnosticsParams{URI: uri.URI(target), Diagnostics: list}
+	if doc != nil && p.s.caps.versions {
+		params.Version = protocol.NewOptional(int32(doc.version))
+	}
+	p.s.notify(p.s.client.PublishDiagnostics(context.Background(), params))
+}
+
+// place is a file with the text that lines and columns refer to.
+type place struct {
+	uri    string
+	doc    *document // nil if it is not open
+	text   string
+	starts []int
+}
+
+// placeOf finds a file among the open documents, or else on disk.
+func (s *Server) placeOf(path string) place {
+	if doc := s.world.Load().at(path); doc != nil {
+		return place{uri: doc.uri, doc: doc, text: doc.text, starts: lineStarts(doc.text)}
+	}
+	at := place{uri: uriOf(path)}
+	if isUntitled(path) {
+		at.uri = path
+	} else if file, err := os.Open(path); err == nil {
+		raw, _ := io.ReadAll(io.LimitReader(file, maxMapped))
+		_ = file.Close()
+		at.text = string(raw)
+	}
+	at.starts = lineStarts(at.text)
+	return at
+}
+
+// diagnostic makes the wire's form of a problem.
+func (s *Server) diagnostic(at place, p commands.Problem) protocol.Diagnostic {
+	d := protocol.Diagnostic{
+		Range:    s.rangeIn(at, p),
+		Severity: protocol.DiagnosticSeverity(p.Severity),
+		Source:   protocol.NewOptional("JuliaHub"),
+	}
+	if p.Code != "" {
+		d.Code = protocol.String(p.Code)
+	}
+	message := plain(p.Message)
+	for _, r := range p.Related {
+		if s.caps.related {
+			d.RelatedInformation = append(d.RelatedInformation, protocol.DiagnosticRelatedInformation{
+				Location: protocol.Location{URI: uri.URI(s.nameOf(r.Path)), Range: lineRange(r.Line)},
+				Message:  plain(r.Message),
+			})
+		} else {
+			message += fmt.Sprintf("\n%s:%d: %s", filepath.Base(r.Path), r.Line+1, plain(r.Message))
+		}
+	}
+	d.Message = protocol.String(message)
+	if s.caps.diagnosticData && p.Job != "" {
+		if raw, err := payload(map[string]string{"job": p.Job}); err == nil {
+			d.Data = protocol.LSPAny(raw)
+		}
+	}
+	return d
+}
+
+// nameOf is the URI of a file, as the editor spells it if it is open.
+func (s *Server) nameOf(path string) string {
+	if doc := s.world.Load().at(path); doc != nil {
+		return doc.uri
+	}
+	return uriOf(path)
+}
+
+// rangeIn places a problem in a text. A line beyond its end is its last one.
+func (s *Server) rangeIn(at place, p commands.Problem) protocol.Range {
+	clamp := func(line int) int { return max(0, min(line, len(at.starts)-1)) }
+	first, last := clamp(p.Line), clamp(max(p.Line, p.EndLine))
+	from := columnIn(lineOf(at.text, at.starts, first), p.Col, s.encoding)
+	endLine := lineOf(at.text, at.starts, last)
+	to := columnIn(endLine, p.EndCol, s.encoding)
+	if p.WholeLine {
+		to = columnAt(endLine, len(endLine), s.encoding)
+	}
+	if last == first {
+		to = max(from, to)
+	}
+	return protocol.Range{
+		Start: protocol.Position{Line: uint32(first), Character: uint32(from)},
+		End:   protocol.Position{Line: uint32(last), Character: uint32(to)},
+	}
+}
+
+// columnIn turns a UTF-16 column into the client's, within the line.
+func columnIn(line string, column int, to encoding) int {
+	return columnAt(line, columnOffset(line, int64(column), utf16Units), to)
+}
+
+func lineRange(line int) protocol.Range {
+	at := protocol.Position{Line: uint32(max(0, line))}
+	return protocol.Range{Start: at, End: at}
+}

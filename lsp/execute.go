@@ -1,0 +1,135 @@
+package lsp
+
+import (
+	"bytes"
+	"context"
+	stdjson "encoding/json"
+	"fmt"
+
+	"github.com/go-json-experiment/json"
+	"go.lsp.dev/jsonrpc2"
+
+	"juliahub-lsp/commands"
+)
+
+// executeCommand runs a row of the commands' table. The answer is that
+// command's own; nothing here waits for a network.
+func (s *Server) executeCommand(ctx context.Context, w *world, p *executeCommandParams) (any, error) {
+	command, ok := s.command(p.Command)
+	if !ok {
+		return nil, invalidArgument("%q is not a command of this server", clip(p.Command, 100))
+	}
+	args := command.Args()
+	if err := decodeArguments(p, args); err != nil {
+		return nil, err
+	}
+	in := commands.Input{Args: args, Show: !s.caps.juliahub}
+	if err := s.fillInput(ctx, w, &in); err != nil {
+		return nil, err
+	}
+	s.startSession()
+	ctx, done := s.lendToken(ctx, p.WorkDoneToken)
+	result, err := s.session.run(ctx, command, in)
+	done()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", command.Title, err)
+	}
+	return payload(result)
+}
+
+func (s *Server) command(id string) (commands.Command, bool) {
+	for _, c := range s.table {
+		if c.ID == id {
+			return c, true
+		}
+	}
+	return commands.Command{}, false
+}
+
+// decodeArguments decodes the one object that a command takes, strictly: a
+// member that nobody knows is a spelling mistake, and may cost money.
+func decodeArguments(p *executeCommandParams, into any) error {
+	switch {
+	case len(p.Arguments) == 0:
+		return nil
+	case len(p.Arguments) > 1:
+		return invalidArgument("%s takes one argument, an object, not %d", p.Command, len(p.Arguments))
+	}
+	raw := p.Arguments[0]
+	if raw.Kind() != '{' {
+		return invalidArgument("%s takes an object as its argument, not a %s", p.Command, kindName(raw.Kind()))
+	}
+	if err := json.Unmarshal(raw, into, json.RejectUnknownMembers(true)); err != nil {
+		return invalidArgument("the argument of %s: %w", p.Command, plainJSONError(err))
+	}
+	return nil
+}
+
+// fillInput adds the editor's state to a command's arguments.
+func (s *Server) fillInput(ctx context.Context, w *world, in *commands.Input) error {
+	var (
+		uri  string
+		show *bool
+	)
+	switch a := in.Args.(type) {
+	case *commands.SubmitArgs:
+		uri, show = a.URI, a.Show
+	case *commands.JobArgs:
+		uri, show = a.URI, a.Show
+	}
+	if show != nil {
+		in.Show = *show
+	}
+	if err := w.inputs(ctx, in); err != nil {
+		return err
+	}
+	if uri == "" {
+		return nil
+	}
+	doc, err := w.documentArg(ctx, uri)
+	if err != nil {
+		return err
+	}
+	in.File = &doc
+	if a, ok := in.Args.(*commands.SubmitArgs); ok && a.Range != nil && s.encoding != utf16Units && doc.Open {
+		r := rangeOf(doc.Text, spanOf(*a.Range), s.encoding)
+		a.Range = &r
+	}
+	return nil
+}
+
+func spanOf(r commands.Range) span {
+	return span{
+		Start: position{int64(r.Start.Line), int64(r.Start.Character)},
+		End:   position{int64(r.End.Line), int64(r.End.Character)},
+	}
+}
+
+// payload encodes what a command answers, by the rules with which its fields
+// are tagged: those of encoding/json.
+func payload(v any) (jsonrpc2.RawMessage, error) {
+	var out bytes.Buffer
+	enc := stdjson.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("the answer cannot be written: %w", err)
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+}
+
+// Messages of our own, for plugins that announce experimental.juliahub.
+const (
+	methodJobs         = "juliahub/jobs"
+	methodJobDidChange = "juliahub/jobDidChange"
+)
+
+// jobs answers juliahub/jobs: all known submissions, newest first, as they were
+// last seen.
+func (s *Server) jobs(context.Context, *world, *struct{}) (any, error) {
+	s.startSession()
+	known := s.session.Jobs()
+	if known == nil {
+		known = []commands.Job{}
+	}
+	return payload(map[string]any{"jobs": known})
+}

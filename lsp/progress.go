@@ -1,0 +1,359 @@
+package lsp
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"go.lsp.dev/protocol"
+
+	"juliahub-lsp/commands"
+)
+
+const (
+	// progressDelay is how long work takes before it is worth a progress bar.
+	progressDelay = 500 * time.Millisecond
+	// Reports: ten a second for a bar that moves, one for a job that runs.
+	barInterval  = 100 * time.Millisecond
+	textInterval = time.Second
+	// progressText is as much of a message as a status bar takes.
+	progressText = 200
+)
+
+// tasks are the tasks that the editor shows.
+type tasks struct {
+	mu    sync.Mutex // guards what follows
+	last  int        // number of the last token
+	shown map[string]*task
+	seen  map[string]string // submission → what of its job shows in a lens
+}
+
+// task shows work in the editor: a token that is created, begun once and ended
+// once. Its goroutine alone sends; the rest only says what there is to send.
+type task struct {
+	s        *Server
+	work     commands.Work
+	borrowed *lentToken // a request's own token, to be used only up to its response
+
+	changed chan struct{} // holds one wake-up
+	ended   chan struct{} // closed by End
+
+	mu         sync.Mutex // guards what follows
+	isEnded    bool
+	cancelled  bool
+	message    string
+	percent    float64
+	endMessage string
+}
+
+// Begin shows work under way. A client without progress gets one message when
+// it has ended.
+func (u *ui) Begin(ctx context.Context, work commands.Work) commands.Task {
+	t := &task{s: u.s, work: work, changed: make(chan struct{}, 1), ended: make(chan struct{}), message: work.Message}
+	t.borrowed, _ = ctx.Value(lentKey{}).(*lentToken)
+	u.s.spawn(t.run)
+	return t
+}
+
+// Report says where the work is.
+func (t *task) Report(message string, percent float64) {
+	t.mu.Lock()
+	t.message = message
+	t.percent = min(100, max(t.percent, percent)) // a bar never goes back
+	t.mu.Unlock()
+	select {
+	case t.changed <- struct{}{}:
+	default:
+	}
+}
+
+// End ends the task; only the first call does.
+func (t *task) End(message string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.isEnded {
+		return
+	}
+	t.isEnded, t.endMessage = true, message
+	close(t.ended)
+}
+
+// cancel is the person's wish. The bar goes at once; whether the work does is
+// the commands' business, and what goes on begins a task of its own.
+func (t *task) cancel() {
+	t.mu.Lock()
+	again := t.cancelled || t.isEnded
+	t.cancelled = true
+	t.mu.Unlock()
+	if again || t.work.Cancel == nil {
+		return
+	}
+	t.s.spawn(t.work.Cancel)
+	t.End("cancelled")
+}
+
+// run shows the task until it has ended.
+func (t *task) run() {
+	if !t.s.caps.progress && t.borrowed == nil {
+		t.runQuietly()
+		return
+	}
+	delay := time.NewTimer(progressDelay)
+	defer delay.Stop()
+	select {
+	case <-t.ended:
+		return
+	case <-t.s.ctx.Done():
+		return
+	case <-delay.C:
+	}
+	if t.borrowed.lend() {
+		over := t.show(t.borrowed.token, t.borrowed.wanted)
+		t.borrowed.giveBack()
+		if over {
+			return
+		}
+	}
+	if !t.s.caps.progress {
+		t.runQuietly()
+		return
+	}
+	token, err := t.s.createToken()
+	if err != nil {
+		t.s.log.Warn("the editor creates no progress", "error", err)
+		t.runQuietly()
+		return
+	}
+	t.show(token, nil)
+}
+
+// runQuietly is for clients without progress: a message at the end.
+func (t *task) runQuietly() {
+	select {
+	case <-t.ended:
+	case <-t.s.ctx.Done():
+		return
+	}
+	if t.endMessage == "" {
+		return
+	}
+	level := commands.Info
+	if strings.HasPrefix(t.endMessage, "failed") {
+		level = commands.Warning
+	}
+	(&ui{t.s}).Say(t.s.ctx, level, t.work.Title+": "+t.endMessage)
+}
+
+// show shows the task under a token until it has ended, which it answers with
+// true, or the token is wanted back.
+func (t *task) show(token protocol.ProgressToken, wanted <-chan struct{}) (over bool) {
+	key := t.s.tasks.add(token, t)
+	defer t.s.tasks.remove(key)
+	t.sendBegin(token)
+	interval := textInterval
+	if t.work.Percent {
+		interval = barInterval
+	}
+	pause := time.NewTimer(interval)
+	defer pause.Stop()
+	for {
+		changed := (<-chan struct{})(nil)
+		select { // the pause first, then a change
+		case <-pause.C:
+			changed = t.changed
+		case <-wanted:
+			t.send(token, &protocol.WorkDoneProgressEnd{Kind: "end"})
+			return false
+		case <-t.ended:
+		case <-t.s.ctx.Done():
+		}
+		if changed != nil {
+			select {
+			case <-changed:
+				t.sendReport(token)
+				pause.Reset(interval)
+				continue
+			case <-wanted:
+				t.send(token, &protocol.WorkDoneProgressEnd{Kind: "end"})
+				return false
+			case <-t.ended:
+			case <-t.s.ctx.Done():
+			}
+		}
+		t.mu.Lock()
+		message := t.endMessage
+		t.mu.Unlock()
+		t.send(token, &protocol.WorkDoneProgressEnd{Kind: "end", Message: text(message)})
+		return true
+	}
+}
+
+func (t *task) sendBegin(token protocol.ProgressToken) {
+	t.mu.Lock()
+	begin := &protocol.WorkDoneProgressBegin{
+		Kind: "begin", Title: oneLine(t.work.Title), Message: text(t.message), Percentage: t.percentage(),
+		Cancellable: ptr(t.work.Cancel != nil),
+	}
+	t.mu.Unlock()
+	t.send(token, begin)
+}
+
+func (t *task) sendReport(token protocol.ProgressToken) {
+	if t.s.stream.isCongested() {
+		return
+	}
+	t.mu.Lock()
+	report := &protocol.WorkDoneProgressReport{
+		Kind: "report", Message: text(t.message), Percentage: t.percentage(), Cancellable: ptr(t.work.Cancel != nil),
+	}
+	t.mu.Unlock()
+	t.send(token, report)
+}
+
+// percentage is in the begin and in every report, or in none: editors drop the
+// other kind of report.
+func (t *task) percentage() *uint32 {
+	if !t.work.Percent {
+		return nil
+	}
+	return ptr(uint32(t.percent))
+}
+
+func (t *task) send(token protocol.ProgressToken, value any) {
+	raw, err := protocol.Marshal(value)
+	if err != nil {
+		t.s.log.Error("a progress cannot be written", "error", err)
+		return
+	}
+	t.s.notify(t.s.client.Progress(context.Background(), &protocol.ProgressParams{Token: token, Value: protocol.LSPAny(raw)}))
+}
+
+// createToken makes a token that the client agrees to.
+func (s *Server) createToken() (protocol.ProgressToken, error) {
+	if !s.gate.wait(s.ctx) {
+		return nil, s.ctx.Err()
+	}
+	s.tasks.mu.Lock()
+	s.tasks.last++
+	token := protocol.String("juliahub-" + strconv.Itoa(s.tasks.last))
+	s.tasks.mu.Unlock()
+	ctx, cancel := context.WithTimeout(s.ctx, callTimeout)
+	defer cancel()
+	return token, s.client.WorkDoneProgressCreate(ctx, &protocol.WorkDoneProgressCreateParams{Token: token})
+}
+
+// cancelProgress is a person's wish to cancel the work behind a token.
+func (s *Server) cancelProgress(p *progressCancelParams) {
+	key := string(p.Token)
+	s.tasks.mu.Lock()
+	t := s.tasks.shown[key]
+	s.tasks.mu.Unlock()
+	if t != nil {
+		t.cancel()
+	}
+}
+
+// add remembers a task by its token.
+func (ts *tasks) add(token protocol.ProgressToken, t *task) (key string) {
+	raw, err := protocol.Marshal(token)
+	if err != nil {
+		return ""
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if ts.shown == nil {
+		ts.shown = map[string]*task{}
+	}
+	ts.shown[string(raw)] = t
+	return string(raw)
+}
+
+func (ts *tasks) remove(key string) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	delete(ts.shown, key)
+}
+
+// jobSeen remembers a job and says whether something of it changed that lenses show.
+func (ts *tasks) jobSeen(j commands.Job) bool {
+	shows := fmt.Sprint(j.State, j.ID, j.Watched, len(j.Results), j.Started != nil)
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if ts.seen == nil {
+		ts.seen = map[string]string{}
+	}
+	changed := ts.seen[j.Submission] != shows
+	ts.seen[j.Submission] = shows
+	return changed
+}
+
+// lentToken is a request's own progress token. It is the client's, and ours to
+// use only until the request is answered.
+type lentToken struct {
+	token    protocol.ProgressToken
+	wanted   chan struct{} // closed when the request is about to be answered
+	returned chan struct{} // closed when the task has ended it
+
+	mu   sync.Mutex // guards lent and over
+	lent bool
+	over bool
+}
+
+type lentKey struct{}
+
+// lendToken lends a request's token, if it has one, to the first task that
+// begins on its behalf. done takes it back.
+func (s *Server) lendToken(ctx context.Context, raw jsontext.Value) (_ context.Context, done func()) {
+	var token protocol.ProgressToken
+	if len(raw) == 0 || protocol.Unmarshal(raw, &token) != nil || token == nil {
+		return ctx, func() {}
+	}
+	l := &lentToken{token: token, wanted: make(chan struct{}), returned: make(chan struct{})}
+	return context.WithValue(ctx, lentKey{}, l), l.takeBack
+}
+
+// lend gives the token to a task, once.
+func (l *lentToken) lend() bool {
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lent || l.over {
+		return false
+	}
+	l.lent = true
+	return true
+}
+
+// giveBack says that the token is ended.
+func (l *lentToken) giveBack() { close(l.returned) }
+
+// takeBack waits until no task uses the token any more, which is at once.
+func (l *lentToken) takeBack() {
+	l.mu.Lock()
+	l.over = true
+	lent := l.lent
+	l.mu.Unlock()
+	close(l.wanted)
+	if lent {
+		<-l.returned
+	}
+}
+
+// text is a message for a progress, nil if there is none.
+func text(message string) *string {
+	if message == "" {
+		return nil
+	}
+	return ptr(oneLine(message))
+}
+
+// oneLine makes text fit for one line of a status bar.
+func oneLine(s string) string {
+	return clip(strings.Join(strings.Fields(plain(s)), " "), progressText)
+}
