@@ -17,10 +17,26 @@ import (
 
 // newTransports returns the transport for all requests, and the one for those
 // that must be on the wire once: HTTP/1.1, every request on a connection of its
-// own, so that nothing below us has a reason to send it again.
+// own, so that nothing below us has a reason to send it again. How long an
+// answer may take is the Client's to watch.
 func newTransports(roots *x509.CertPool) (shared, fresh *http.Transport) {
+	shared = newTransport(roots)
+	shared.ForceAttemptHTTP2 = true
+	// A connection that died unseen (sleep, change of network) is found by a
+	// ping and not by the next request's time-out.
+	shared.HTTP2 = &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second}
+
+	// Not a clone of the other: that would offer HTTP/2 in its TLS handshakes.
+	fresh = newTransport(roots)
+	fresh.DisableKeepAlives = true
+	fresh.Protocols = new(http.Protocols)
+	fresh.Protocols.SetHTTP1(true)
+	return shared, fresh
+}
+
+func newTransport(roots *x509.CertPool) *http.Transport {
 	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
-	shared = &http.Transport{
+	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
@@ -28,17 +44,7 @@ func newTransports(roots *x509.CertPool) (shared, fresh *http.Transport) {
 		MaxIdleConnsPerHost:    4,
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 1 << 20,
-		ForceAttemptHTTP2:      true,
-		// A connection that died unseen (sleep, change of network) is found by a
-		// ping and not by the next request's time-out.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 	}
-	fresh = shared.Clone()
-	fresh.DisableKeepAlives = true
-	fresh.ForceAttemptHTTP2 = false
-	fresh.Protocols = new(http.Protocols)
-	fresh.Protocols.SetHTTP1(true)
-	return shared, fresh
 }
 
 // rootCAs adds the certificates that the environment names for private

@@ -12,7 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -91,7 +91,7 @@ func (c *Client) put(ctx context.Context, u Upload, place *url.URL, open func() 
 		return body, err
 	}
 	answer, err := c.do(ctx, r)
-	if changed := body.changed(); changed != nil {
+	if changed := body.end(); changed != nil {
 		if err == nil {
 			_ = answer.Body.Close() // what the server says of wrong bytes does not matter
 		}
@@ -107,23 +107,32 @@ func (c *Client) put(ctx context.Context, u Upload, place *url.URL, open func() 
 	return nil
 }
 
-// uploadBody is the tar on its way: counted, hashed, reported.
+// uploadBody is the tar on its way: counted, hashed, reported. The transport may
+// still read it when an early answer has come, so it is ended explicitly.
 type uploadBody struct {
 	io.ReadCloser
-	total, sent int64
-	sum         hash.Hash
-	want        string
-	progress    func(sent, total int64)
-	wrong       atomic.Pointer[error]
+	total    int64
+	want     string
+	progress func(sent, total int64)
+
+	mu    sync.Mutex // guards what follows
+	sent  int64
+	sum   hash.Hash
+	wrong error // the bytes are not those that were announced
+	ended bool
 }
 
 func (b *uploadBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return 0, errors.New("the upload has ended")
+	}
 	n, err := b.ReadCloser.Read(p)
 	b.sent += int64(n)
 	b.sum.Write(p[:n])
-	if wrong := b.inspect(err); wrong != nil {
-		b.wrong.Store(&wrong)
-		return 0, wrong // the request breaks off before the last bytes are out
+	if b.wrong = b.inspect(err); b.wrong != nil {
+		return 0, b.wrong // the request breaks off before the last bytes are out
 	}
 	if n > 0 && b.progress != nil {
 		b.progress(b.sent, b.total)
@@ -145,9 +154,11 @@ func (b *uploadBody) inspect(err error) error {
 	return nil
 }
 
-func (b *uploadBody) changed() error {
-	if wrong := b.wrong.Load(); wrong != nil {
-		return *wrong
-	}
-	return nil
+// end makes sure that nothing is read or reported any more, and returns what
+// was wrong with the bytes.
+func (b *uploadBody) end() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	return b.wrong
 }
