@@ -122,7 +122,3 @@ type Problem struct {
 	Line, Col       int
 	EndLine, EndCol int
 }
-
-// Resolve merges the layers. Problems come in the order of the layers, within
-// JuliaHub.toml in the order of the file. Settings are always usable.
-func Resolve(l Layers) (Settings, []Problem) { return Settings{}, nil }
