@@ -3,6 +3,7 @@ package bundle
 import (
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -48,6 +49,38 @@ func parseManifest(file string, data []byte) (*manifest, error) {
 			m.entries = append(m.entries, manifestEntry{name: s.key[depth], fields: map[string]span{}})
 		}
 		m.entries[i].fields[s.key[depth+2]] = s
+	}
+	return m, nil
+}
+
+// parseSources reads the [sources] of a project file as if they were packages of
+// a manifest: both have a path relative to their file. The uuids are those of
+// the project's dependencies.
+func parseSources(file string, data []byte) (*manifest, error) {
+	spans, err := scanTOML(file, data)
+	if err != nil {
+		return nil, err
+	}
+	m := &manifest{file: file, data: data}
+	for _, s := range spans {
+		if len(s.key) != 3 || s.key[0] != "sources" {
+			continue
+		}
+		i := slices.IndexFunc(m.entries, func(e manifestEntry) bool { return e.name == s.key[1] })
+		if i < 0 {
+			i = len(m.entries)
+			m.entries = append(m.entries, manifestEntry{name: s.key[1], fields: map[string]span{}})
+		}
+		m.entries[i].fields[s.key[2]] = s
+	}
+	for _, s := range spans {
+		if len(s.key) == 2 && (s.key[0] == "deps" || s.key[0] == "weakdeps" || s.key[0] == "extras") {
+			for i := range m.entries {
+				if m.entries[i].name == s.key[1] {
+					m.entries[i].fields["uuid"] = s
+				}
+			}
+		}
 	}
 	return m, nil
 }

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,8 @@ type travelling struct {
 	tree     *tree
 	prefix   string // of the tree in the bundle; known only when packages have their names
 	required bool   // the job uses it: what it names has to be there
+
+	isProject bool // a project file: the entries are those of [sources]
 }
 
 // bundled is a package that is copied below .bundle.
@@ -27,8 +30,8 @@ type bundled struct {
 
 const whyOutside = "tracked by a path outside the directory"
 
-// readManifests reads every manifest of the root's tree and finds out which one
-// the job uses.
+// readManifests reads every manifest and project file of the root's tree and
+// finds out which manifest the job uses.
 func (b *builder) readManifests() error {
 	chosen, err := b.chooseManifests()
 	if err != nil {
@@ -102,9 +105,15 @@ func (b *builder) withoutManifest(at string, p *projectFile) string {
 	return ""
 }
 
-// addManifests reads the manifests of a tree.
+// addManifests reads the manifests and the sources of a tree.
 func (b *builder) addManifests(t *tree, chosen []string) error {
 	for n, d := range t.all() {
+		if n.kind == kindFile && slices.Contains(projectNames, n.name()) {
+			if err := b.addSources(t, n, d); err != nil {
+				return err
+			}
+			continue
+		}
 		if _, ok := isManifestName(n.name()); n.kind != kindFile || !ok && !slices.Contains(chosen, filepath.Join(d.abs, n.name())) {
 			continue
 		}
@@ -126,6 +135,28 @@ func (b *builder) addManifests(t *tree, chosen []string) error {
 			b.plan.Manifest = n.path
 		}
 	}
+	return nil
+}
+
+// addSources notes a project file whose [sources] name paths.
+func (b *builder) addSources(t *tree, n *node, d *dir) error {
+	file := filepath.Join(d.abs, n.name())
+	data, err := b.overlay.readFile(file)
+	if err != nil {
+		return &ReadError{Path: file, Err: cause(err)}
+	}
+	if !bytes.Contains(data, []byte("sources")) {
+		return nil
+	}
+	required := t == b.root && (parentOf(n.path) == b.env.dir || parentOf(n.path) == "")
+	m, err := parseSources(file, data)
+	switch {
+	case err != nil && required:
+		return err
+	case err != nil:
+		return nil // the job does not read it
+	}
+	b.manifests = append(b.manifests, &travelling{manifest: m, path: n.path, tree: t, isProject: true, required: required})
 	return nil
 }
 
@@ -161,7 +192,7 @@ func (b *builder) collect(m *travelling, e *manifestEntry) error {
 	}
 	target := m.target(value.text)
 	missing := func(reason string) error {
-		if m.required {
+		if m.required && !m.isProject {
 			return &PackageError{Package: e.name, Path: target, Manifest: m.file, Reason: reason}
 		}
 		b.warn("package-missing", m.path, "package %s of %s: %s", e.name, m.path, reason)
@@ -290,6 +321,9 @@ func (b *builder) rewriteEntry(m *travelling, e *manifestEntry) (edit, bool) {
 	}
 	if pkg := b.byPath[target]; pkg != nil {
 		return edit{value.start, value.end, quoteTOML(relative(parentOf(m.prefix+m.path), pkg.to))}, true
+	}
+	if inside, ok := pathIn(b.root.top, target); ok && m.tree != b.root {
+		return edit{value.start, value.end, quoteTOML(relative(parentOf(m.prefix+m.path), inside))}, true
 	}
 	return edit{}, false
 }

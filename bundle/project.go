@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -14,8 +15,12 @@ import (
 var projectNames = []string{"JuliaProject.toml", "Project.toml"}
 
 // manifestNames are the names of manifests for Julia X.Y ("" = unknown), the
-// stronger first, as Base.manifest_names has them from Julia 1.11 on.
+// stronger first, as Base.manifest_names has them.
 func manifestNames(julia string) []string {
+	if major, rest, ok := strings.Cut(julia, "."); ok { // a patch level names no manifest
+		minor, _, _ := strings.Cut(rest, ".")
+		julia = major + "." + minor
+	}
 	if julia == "" {
 		return []string{"JuliaManifest.toml", "Manifest.toml"}
 	}
@@ -115,56 +120,85 @@ func (o *overlay) readProject(dir string) (*projectFile, error) {
 // dir returns the directory of the project file.
 func (p *projectFile) dir() string { return filepath.Dir(p.file) }
 
-// baseProject returns the project whose workspace lists p, the outermost one,
-// nil if there is none; it reads only project files above p up to the first
-// directory without one that lists it.
+// baseProject returns the innermost project above p whose workspace lists p, nil
+// if there is none.
 //
-// Source: Base.base_project of Julia 1.12.
+// Source: Base.base_project of Julia 1.13, which looks past projects that do not
+// list p; 1.12 looks at the parent alone.
 func (o *overlay) baseProject(p *projectFile, home string) (*projectFile, error) {
 	dir := p.dir()
-	if dir == filepath.Clean(home) {
-		return nil, nil
+	for above := filepath.Dir(dir); above != filepath.Dir(above); above = filepath.Dir(above) {
+		if home != "" && isWithin(home, dir) && !isWithin(home, above) {
+			return nil, nil
+		}
+		base, err := o.readProject(above)
+		if err != nil {
+			return nil, err
+		}
+		if base != nil && slices.ContainsFunc(base.Workspace.Projects, func(member string) bool { return sameDir(resolve(above, member), dir) }) {
+			return base, nil
+		}
 	}
-	above := findEnvironment(filepath.Dir(dir), home, o.isFile)
-	if above == "" {
-		return nil, nil
-	}
-	base, err := o.readProject(above)
-	if err != nil || base == nil {
-		return nil, err
-	}
-	lists := slices.ContainsFunc(base.Workspace.Projects, func(member string) bool {
-		return filepath.Join(above, filepath.FromSlash(member)) == dir
-	})
-	if !lists {
-		return nil, nil
-	}
-	outer, err := o.baseProject(base, home)
-	if outer == nil {
-		outer = base
-	}
-	return outer, err
+	return nil, nil
 }
 
-// findManifest returns the manifest that Julia X.Y would use for the project,
-// "" if there is none, and the versioned ones that were passed over because
-// X.Y is not known.
-//
-// Source: Base.project_file_manifest_path.
-func (o *overlay) findManifest(p *projectFile, julia, home string) (file string, ignored []string, err error) {
-	base, err := o.baseProject(p, home)
-	if err != nil {
-		return "", nil, err
+// workspaceRoot returns the outermost project that p's manifest is shared with,
+// p itself if it is in no workspace. Julia before 1.12 knows no workspaces.
+func (o *overlay) workspaceRoot(p *projectFile, julia, home string) (*projectFile, error) {
+	if julia != "" && olderThan(julia, 1, 12) {
+		return p, nil
 	}
-	if base != nil {
+	for {
+		base, err := o.baseProject(p, home)
+		if base == nil || err != nil {
+			return p, err
+		}
 		p = base
 	}
+}
+
+// olderThan compares a Julia version "X.Y" or "X.Y.Z".
+func olderThan(julia string, major, minor int) bool {
+	x, rest, _ := strings.Cut(julia, ".")
+	y, _, _ := strings.Cut(rest, ".")
+	gotMajor, _ := strconv.Atoi(x) // what is no number counts as 0: old
+	gotMinor, _ := strconv.Atoi(y)
+	return gotMajor < major || gotMajor == major && gotMinor < minor
+}
+
+func sameDir(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}
+
+// FindManifest returns the manifest that Julia X.Y (julia, "" = unknown) uses for
+// the project in dir, "" if there is none, and the manifests for one version
+// alone that were passed over because X.Y is not known. Unsaved documents count
+// as what the editor shows.
+//
+// Source: Base.project_file_manifest_path.
+func FindManifest(dir, julia, home string, unsaved map[string][]byte) (file string, ignored []string, err error) {
+	o := newOverlay(dir, unsaved)
+	p, err := o.readProject(dir)
+	if err != nil || p == nil {
+		return "", nil, err
+	}
+	return o.findManifest(p, julia, home)
+}
+
+func (o *overlay) findManifest(p *projectFile, julia, home string) (file string, ignored []string, err error) {
+	if p, err = o.workspaceRoot(p, julia, home); err != nil {
+		return "", nil, err
+	}
 	if p.Manifest != "" {
-		file := filepath.FromSlash(p.Manifest)
-		if !filepath.IsAbs(file) {
-			file = filepath.Join(p.dir(), file)
-		}
-		if o.isFile(file) {
+		if file := resolve(p.dir(), p.Manifest); o.isFile(file) {
 			return file, nil, nil
 		}
 	}

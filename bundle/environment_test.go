@@ -1,0 +1,127 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestFindEnvironment(t *testing.T) {
+	dir := lay(t, map[string]string{
+		"home/Project.toml": "", "home/a/b/x": "", "home/a/JuliaProject.toml": "", "home/a/Project.toml": "", "Project.toml": "", "other/x": "", "home2/c/x": "",
+	})
+	at := func(path string) string { return filepath.Join(dir, filepath.FromSlash(path)) }
+	for start, want := range map[string]string{"home/a/b": at("home/a"), "home": at("home"), "other": dir, "home/z": at("home")} {
+		if got := FindEnvironment(at(start), at("home")); got != want {
+			t.Errorf("%s: %q, want %q", start, got, want)
+		}
+	}
+	if got := FindEnvironment(at("home2/c"), at("home2")); got != "" {
+		t.Errorf("went past the home directory: %q", got)
+	}
+}
+
+// TestWhichManifest follows Base.project_file_manifest_path.
+func TestWhichManifest(t *testing.T) {
+	dir := lay(t, map[string]string{
+		"plain/Project.toml": "", "plain/Manifest.toml": "", "plain/Manifest-v1.11.toml": "", "plain/JuliaManifest-v1.11.toml": "", "plain/Manifest-v1.12.toml": "",
+		"julia/Project.toml": "", "julia/Manifest.toml": "", "julia/JuliaManifest.toml": "",
+		"key/Project.toml": "manifest = \"../plain/Manifest.toml\"", "key/Manifest.toml": "",
+		"stale/Project.toml": "manifest = \"gone.toml\"", "stale/Manifest.toml": "",
+		"ws/Project.toml": "[workspace]\nprojects = [\"mid\", \"far/deep\"]", "ws/Manifest.toml": "",
+		"ws/mid/Project.toml": "[workspace]\nprojects = [\"in\"]", "ws/mid/Manifest.toml": "", "ws/mid/in/Project.toml": "",
+		"ws/far/deep/Project.toml": "", "ws/not/Project.toml": "", "ws/not/Manifest.toml": "", "none/Project.toml": "",
+	})
+	for _, c := range []struct{ project, julia, want, ignored string }{
+		{"plain", "", "plain/Manifest.toml", "JuliaManifest-v1.11.toml Manifest-v1.11.toml Manifest-v1.12.toml"},
+		{"plain", "1.11", "plain/JuliaManifest-v1.11.toml", ""},
+		{"plain", "1.12.3", "plain/Manifest-v1.12.toml", ""},
+		{"plain", "1.10", "plain/Manifest.toml", ""},
+		{"julia", "", "julia/JuliaManifest.toml", ""},
+		{"key", "1.11", "plain/Manifest.toml", ""},
+		{"stale", "", "stale/Manifest.toml", ""},
+		{"ws/mid/in", "", "ws/Manifest.toml", ""},
+		{"ws/mid", "1.12", "ws/Manifest.toml", ""},
+		{"ws/mid", "1.11", "ws/mid/Manifest.toml", ""},
+		{"ws/far/deep", "", "ws/Manifest.toml", ""},
+		{"ws/not", "", "ws/not/Manifest.toml", ""},
+		{"none", "", "", ""},
+	} {
+		got, ignored, err := FindManifest(filepath.Join(dir, filepath.FromSlash(c.project)), c.julia, dir, nil)
+		want := c.want
+		if want != "" {
+			want = filepath.Join(dir, filepath.FromSlash(want))
+		}
+		if err != nil || got != want || strings.Join(baseNames(ignored), " ") != c.ignored {
+			t.Errorf("%s with %q: %q, %q, %v; want %q", c.project, c.julia, got, ignored, err, want)
+		}
+	}
+}
+
+// TestWorkspace offers the workspace's root when a member alone is to be bundled.
+func TestWorkspace(t *testing.T) {
+	dir := lay(t, map[string]string{
+		"ws/Project.toml": "[workspace]\nprojects = [\"m\"]", "ws/Manifest.toml": manifestHead, "ws/m/Project.toml": "", "ws/m/s.jl": "",
+	})
+	member := filepath.Join(dir, "ws", "m")
+	_, err := NewPlan(context.Background(), Options{Dir: member})
+	var offer *WorkspaceError
+	if !errors.As(err, &offer) || offer.Root != filepath.Join(dir, "ws") {
+		t.Errorf("%v", err)
+	}
+	p := mustPlan(t, Options{Dir: filepath.Join(dir, "ws"), Script: filepath.Join(member, "s.jl")})
+	if p.Environment != "m" || p.Manifest != "Manifest.toml" {
+		t.Errorf("environment %q with %q", p.Environment, p.Manifest)
+	}
+}
+
+// TestMissingManifest guesses nothing.
+func TestMissingManifest(t *testing.T) {
+	p := mustPlan(t, Options{Dir: lay(t, map[string]string{"Project.toml": "[deps]\nA = \"0d733eb5-97ac-4a4a-9738-000000000001\"\n"})})
+	expect(t, "files", filePaths(p), []string{"Project.toml"})
+	expect(t, "warnings", codes(p), []string{"no-manifest Manifest.toml"})
+	p = mustPlan(t, Options{Dir: lay(t, map[string]string{"Project.toml": "", "Manifest-v1.9.toml": manifestHead})})
+	expect(t, "files", filePaths(p), []string{"Manifest-v1.9.toml", "Manifest.toml", "Project.toml"})
+	expect(t, "warnings", codes(p), []string{"versioned-manifest Manifest-v1.9.toml"})
+	p = mustPlan(t, Options{Dir: lay(t, map[string]string{"Project.toml": "", "Manifest.toml": "", ignoreName: "Manifest.toml"})})
+	expect(t, "warnings", codes(p), []string{"manifest-excluded Manifest.toml"})
+}
+
+// TestBadTOML names the file and the line.
+func TestBadTOML(t *testing.T) {
+	for _, name := range []string{"Project.toml", "Manifest.toml"} {
+		dir := lay(t, map[string]string{"Project.toml": "", "Manifest.toml": "", name: "a = 1\nb = = 2\n"})
+		_, err := NewPlan(context.Background(), Options{Dir: dir})
+		var bad *TOMLError
+		if !errors.As(err, &bad) || bad.File != filepath.Join(dir, name) || bad.Line != 2 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestSources rewrites [sources] of the project and of the packages that travel.
+func TestSources(t *testing.T) {
+	uuid := func(n string) string { return "0d733eb5-97ac-4a4a-9738-00000000000" + n }
+	deps := "[deps]\nA = \"" + uuid("1") + "\"\nB = \"" + uuid("2") + "\"\n\n[extras]\nC = \"" + uuid("3") + "\"\n"
+	dir := lay(t, map[string]string{
+		"p/Project.toml":   deps + "\n[sources]\nA = {path = \"../A\"} # ours\nB.path = '../A/B'\nIn = {path = \"in\"}\nU = {url = \"x\"}\n[sources.C]\npath = \"../C\"\n",
+		"p/in/x":           "",
+		"p/Manifest.toml":  manifestHead + "[[deps.A]]\npath = \"../A\"\nuuid = \"" + uuid("1") + "\"\n[[deps.B]]\npath = \"../A/B\"\nuuid = \"" + uuid("2") + "\"\n",
+		"A/Project.toml":   "name = \"A\"\nuuid = \"" + uuid("1") + "\"\n[sources]\nB = {path = \"B\"}\nC = {path = \"../C\"}\nD = {path = \"../D\"}\nP = {path = \"../p\"}\n",
+		"A/B/Project.toml": "name = \"B\"\nuuid = \"" + uuid("2") + "\"\n[sources]\nA = {path = \"..\"}\n",
+		"C/Project.toml":   "name = \"C\"\nuuid = \"" + uuid("3") + "\"\n",
+	})
+	p := mustPlan(t, Options{Dir: filepath.Join(dir, "p")})
+	for path, want := range map[string]string{
+		"Project.toml":                 deps + "\n[sources]\nA = {path = \".bundle/dev/A\"} # ours\nB.path = \".bundle/dev/B\"\nIn = {path = \"in\"}\nU = {url = \"x\"}\n[sources.C]\npath = \".bundle/dev/C\"\n",
+		".bundle/dev/A/Project.toml":   "name = \"A\"\nuuid = \"" + uuid("1") + "\"\n[sources]\nB = {path = \"B\"}\nC = {path = \"../C\"}\nD = {path = \"../D\"}\nP = {path = \"../../..\"}\n",
+		".bundle/dev/B/Project.toml":   "name = \"B\"\nuuid = \"" + uuid("2") + "\"\n[sources]\nA = {path = \"../A\"}\n",
+		".bundle/dev/A/B/Project.toml": "",
+	} {
+		if got := string(p.content[path]); got != want {
+			t.Errorf("%s:\n%s\nwant\n%s", path, got, want)
+		}
+	}
+}
