@@ -25,6 +25,7 @@ type tokens struct {
 	wait     func(context.Context, time.Duration) error
 	log      *slog.Logger
 	request  func(ctx context.Context, f *authFile) ([]byte, error) // asks for a new token
+	write    func(path string, values map[string]any) (*authFile, error)
 
 	life    context.Context // ends with close
 	end     context.CancelFunc
@@ -67,6 +68,7 @@ func newTokens(c *Client, cfg Config) *tokens {
 		wait:     func(ctx context.Context, d time.Duration) error { return c.wait(ctx, d) },
 		log:      c.log,
 		request:  c.requestToken,
+		write:    writeAuthFile,
 	}
 	t.life, t.end = context.WithCancel(context.Background())
 	return t
@@ -316,7 +318,7 @@ func (t *tokens) renew(ctx context.Context, stale *authFile) (*authFile, error) 
 		return nil, err
 	}
 	values := stale.renewed(answer, t.now())
-	f, err := writeAuthFile(stale.path, values)
+	f, err := t.write(stale.path, values)
 	if err != nil {
 		// The old token may be dead by now, so the new one is used as long as we live.
 		t.log.Warn("the refreshed token could not be kept", "path", stale.path, "error", err)

@@ -27,7 +27,7 @@ func newStorage(t *testing.T, reply func(n int, w http.ResponseWriter)) *storage
 	t.Helper()
 	s := &storage{reply: reply}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
+		body, err := io.ReadAll(r.Body)
 		for name := range r.Header {
 			switch name {
 			case "Content-Length", "User-Agent", "Accept-Encoding":
@@ -40,7 +40,9 @@ func newStorage(t *testing.T, reply func(n int, w http.ResponseWriter)) *storage
 		}
 		s.mu.Lock()
 		s.puts = append(s.puts, r.URL.String())
-		s.got = body
+		if err == nil { // whole
+			s.got = body
+		}
 		n := len(s.puts)
 		s.mu.Unlock()
 		if reply != nil {
