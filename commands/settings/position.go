@@ -63,6 +63,9 @@ func (l *layout) find(path []string) (entry, bool) {
 func (l *layout) position(offset int) (line, col int) {
 	offset = min(max(offset, 0), len(l.text))
 	line = sort.SearchInts(l.lines, offset+1) - 1
+	for offset > l.lines[line] && offset < len(l.text) && !utf8.RuneStart(l.text[offset]) {
+		offset-- // a parser may point into a character
+	}
 	return line, utf16Len(l.text[l.lines[line]:offset])
 }
 
