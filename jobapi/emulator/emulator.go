@@ -99,7 +99,7 @@ type Emulator struct {
 // state, and ends the jobs that were running when an earlier one stopped.
 func New(cfg Config) (*Emulator, error) {
 	cfg = cfg.withDefaults()
-	julia, err := findJulia(cfg.Julia)
+	julia, err := findJulia(cfg.Julia, cfg.Logger)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,20 +53,30 @@ type juliaBinary struct {
 var versionLine = regexp.MustCompile(`^julia version (\d+)\.(\d+)\.(\d+)(\S*)`)
 
 // findJulia looks for the Julia that the setting names; nil means that there is
-// none and that there need not be one.
-func findJulia(setting string) (*juliaBinary, error) {
-	path := setting
+// none and that there need not be one. One on PATH that does not run, a launcher
+// with nothing to launch say, counts as none.
+func findJulia(setting string, log *slog.Logger) (*juliaBinary, error) {
 	switch setting {
 	case "none":
 		return nil, nil
 	case "", "auto":
-		found, err := exec.LookPath("julia")
+		path, err := exec.LookPath("julia")
 		if err != nil {
 			return nil, nil
 		}
-		path = found
+		j, err := askJulia(path)
+		if err != nil {
+			log.Warn("the julia on PATH is of no use: jobs are simulated", "error", err)
+			return nil, nil
+		}
+		return j, nil
 	}
-	path, err := filepath.Abs(path)
+	return askJulia(setting)
+}
+
+// askJulia asks a Julia for its version.
+func askJulia(setting string) (*juliaBinary, error) {
+	path, err := filepath.Abs(setting)
 	if err != nil {
 		return nil, fmt.Errorf("julia %q: %w", setting, err)
 	}
