@@ -106,14 +106,89 @@ func Table() []Command {
 			Doc:  "Submits the project directory as an appbundle that runs the file.",
 			Args: submitArgs, Run: run((*Session).SubmitAppBundle),
 		},
+		{
+			ID: "juliahub.previewJob", Title: "Preview job",
+			Doc:  "Shows what a submission of the file would send, and sends nothing.",
+			Args: submitArgs, Run: run((*Session).PreviewJob),
+		},
+		{
+			ID: "juliahub.previewBundle", Title: "Preview bundle",
+			Doc:  "Shows what an appbundle of the project holds, what stays out and why.",
+			Args: submitArgs, Run: run((*Session).previewBundle),
+		},
+		{
+			ID: "juliahub.submissions", Title: "List submissions",
+			Doc:  "Lists the submissions that this computer remembers, newest first, without asking the server.",
+			Args: listArgs, Run: run((*Session).ListSubmissions),
+		},
+		{
+			ID: "juliahub.jobs", Title: "List jobs",
+			Doc:  "Lists the newest jobs on the server, also those submitted elsewhere.",
+			Args: listArgs, Run: run((*Session).ListJobs),
+		},
+		{
+			ID: "juliahub.job", Title: "Show job",
+			Doc:  "Shows what is known of a job; with wait it asks the server.",
+			Args: jobArgs, Run: run((*Session).JobState),
+		},
+		{
+			ID: "juliahub.logs", Title: "Show logs",
+			Doc:  "Opens the log of a job as a file, which follows the job while it runs.",
+			Args: jobArgs, Run: run((*Session).ShowLogs),
+		},
+		{
+			ID: "juliahub.downloadResults", Title: "Download results",
+			Doc:  "Downloads the result files of a job, and its outputs as results.json.",
+			Args: jobArgs, Run: run((*Session).DownloadResults),
+		},
+		{
+			ID: "juliahub.cancelJob", Title: "Cancel job",
+			Doc:  "Cancels a submission before it is sent, and kills the job of one that was.",
+			Args: jobArgs, Run: run((*Session).CancelJob),
+		},
+		{
+			ID: "juliahub.stopWatching", Title: "Stop watching job",
+			Doc:  "Ends the progress of a job, which goes on.",
+			Args: jobArgs, Run: run((*Session).StopWatching),
+		},
+		{
+			ID: "juliahub.dismissJob", Title: "Dismiss job",
+			Doc:  "Takes the state of a job off its file.",
+			Args: jobArgs, Run: run((*Session).DismissJob),
+		},
+		{
+			ID: "juliahub.extendJob", Title: "Extend time limit",
+			Doc:  "Extends the time limit of a job by whole hours, one by default.",
+			Args: jobArgs, Run: run((*Session).ExtendJob),
+		},
+		{
+			ID: "juliahub.openJob", Title: "Open job in browser",
+			Doc:  "Opens the job's page in the browser.",
+			Args: jobArgs, Run: run((*Session).OpenJob),
+		},
+		{
+			ID: "juliahub.rerun", Title: "Run job again",
+			Doc:  "Submits the file of an earlier job again, as it is now.",
+			Args: jobArgs, Run: run((*Session).Rerun),
+		},
+		{
+			ID: "juliahub.profiles", Title: "List profiles",
+			Doc:  "Lists the profiles of the JuliaHub.toml that counts for the file.",
+			Args: submitArgs, Run: run((*Session).ListProfiles),
+		},
+		{
+			ID: "juliahub.nodes", Title: "List nodes",
+			Doc:  "Lists what the server offers to run jobs on, with prices.",
+			Args: listArgs, Run: run((*Session).ListNodes),
+		},
 	}
 }
 
 func submitArgs() any { return new(SubmitArgs) }
 func jobArgs() any    { return new(JobArgs) }
+func listArgs() any   { return new(ListArgs) }
 
 // run makes a row's function of a method.
 func run[T any](method func(*Session, context.Context, Input) (T, error)) func(context.Context, *Session, Input) (any, error) {
 	return func(ctx context.Context, s *Session, in Input) (any, error) { return method(s, ctx, in) }
 }
-

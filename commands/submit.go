@@ -1,8 +1,23 @@
 package commands
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"juliahub-lsp/commands/settings"
+	"juliahub-lsp/commands/track"
+	"juliahub-lsp/internal/atomicfile"
+	"juliahub-lsp/jobapi"
 )
 
 // Submission is the answer of a submit command.
@@ -16,12 +31,346 @@ type Submission struct {
 	Unsaved    []string `json:"unsaved,omitempty"` // documents whose unsaved text is sent
 }
 
-// SubmitScript submits a file or a selection as a script job.
-func (s *Session) SubmitScript(ctx context.Context, in Input) (Submission, error) {
-	return Submission{}, errors.ErrUnsupported
+// request is a submission as it was asked for, with everything decided that
+// can be decided without network, person or bundle.
+type request struct {
+	kind     string
+	in       Input
+	args     SubmitArgs
+	file     string // absolute path, "" for an untitled buffer
+	uri      string
+	text     string // of the script, or of the selection at its place
+	lines    [2]int // of the selection, 1-based; zero = all
+	settings settings.Settings
+	hubFile  string
+	server   string
+	digest   string
+	unsaved  []string
 }
 
-// SubmitAppBundle submits a project directory as an appbundle.
-func (s *Session) SubmitAppBundle(ctx context.Context, in Input) (Submission, error) {
-	return Submission{}, errors.ErrUnsupported
+// dir is the directory of the script, "" for a buffer without a file.
+func (q *request) dir() string {
+	if q.file == "" {
+		return ""
+	}
+	return filepath.Dir(q.file)
+}
+
+// submit begins a submission and answers at once; with wait it answers when
+// the job's id is known, or that there is none.
+func (s *Session) submit(ctx context.Context, kind string, in Input) (Submission, error) {
+	arrived := s.arrive(in)
+	defer arrived.leave()
+	q, err := s.request(ctx, kind, in)
+	if err != nil {
+		return Submission{}, err
+	}
+	f, joined, err := s.takeOff(q, arrived)
+	if err != nil {
+		return Submission{}, err
+	}
+	arrived.leave()
+	if q.args.Wait {
+		return s.await(ctx, f, in, joined)
+	}
+	answer := s.answer(f.id)
+	answer.Joined, answer.Unsaved = joined, q.unsaved
+	return answer, nil
+}
+
+// answer says how far a submission is.
+func (s *Session) answer(submission string) Submission {
+	a := Submission{Submission: submission}
+	if r, ok := s.ledger.Get(submission); ok {
+		a.State, a.Job, a.URL, a.Reason = r.State, r.Job, r.URL, r.Reason
+	}
+	return a
+}
+
+// await waits for the outcome of a submission: its job's id, that there is no
+// job, or that it is not known after the time to settle.
+func (s *Session) await(ctx context.Context, f *flight, in Input, joined bool) (Submission, error) {
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return s.answer(f.id), ctx.Err()
+	}
+	settle := in.Settle
+	if settle == 0 {
+		settle = 10 * time.Minute
+	}
+	settleCtx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	_, err := s.Await(settleCtx, f.id, func(j Job) bool { return j.State != StateUnknown })
+	if err != nil && ctx.Err() != nil {
+		return s.answer(f.id), ctx.Err()
+	}
+	a := s.answer(f.id)
+	a.Joined, a.Unsaved = joined, f.request.unsaved
+	if a.Job == "" && a.State == StateRefused {
+		return a, &NotSubmittedError{Submission: f.id, Reason: a.Reason, Err: f.err}
+	}
+	return a, nil
+}
+
+// Await waits until a submission is as wanted, and returns it.
+func (s *Session) Await(ctx context.Context, submission string, wanted func(Job) bool) (Job, error) {
+	// Polling memory is simple and costs nothing next to the network.
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		j, ok := s.Job(submission)
+		if !ok {
+			return j, track.ErrNoRecord
+		}
+		if wanted(j) {
+			return j, nil
+		}
+		select {
+		case <-ctx.Done():
+			return j, ctx.Err()
+		case <-s.ctx.Done():
+			return j, context.Cause(s.ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+// settingsWait is how long a command waits for the editor's settings: half of
+// the second in which it must answer.
+const settingsWait = 500 * time.Millisecond
+
+// request decides what is to be submitted.
+func (s *Session) request(ctx context.Context, kind string, in Input) (*request, error) {
+	args, ok := in.Args.(*SubmitArgs)
+	if !ok {
+		args = &SubmitArgs{}
+	}
+	doc, err := s.target(in)
+	if err != nil {
+		return nil, err
+	}
+	q := &request{kind: kind, in: in, args: *args, file: doc.Path, uri: doc.URI}
+	if q.text, err = textOf(doc); err != nil {
+		return nil, err
+	}
+	if kind == track.KindAppBundle && q.file == "" {
+		return nil, argumentError("a buffer without a file cannot be submitted as an appbundle: save it in the project first, or submit it as a script")
+	}
+	if args.Range != nil && kind == track.KindScript {
+		q.text, q.lines = selection(q.text, *args.Range)
+	}
+	if err := s.resolve(ctx, q); err != nil {
+		return nil, err
+	}
+	for _, d := range in.Unsaved {
+		if d.Path == q.file && q.file != "" || kind == track.KindAppBundle && d.Path != "" {
+			q.unsaved = append(q.unsaved, d.Path)
+		}
+	}
+	q.digest, err = digest(q)
+	return q, err
+}
+
+// target is the document to submit: the one that the arguments name, else the
+// only sensible one.
+func (s *Session) target(in Input) (*Document, error) {
+	if in.File != nil {
+		if in.File.Path != "" && !strings.HasSuffix(strings.ToLower(in.File.Path), ".jl") {
+			return nil, argumentError("%s is no .jl file: pass {\"uri\": …} of a Julia script", filepath.Base(in.File.Path))
+		}
+		return in.File, nil
+	}
+	if len(in.OpenJulia) == 1 {
+		return &in.OpenJulia[0], nil
+	}
+	return nil, argumentError(`no script given: pass {"uri": "file:///…/script.jl"}; optional are "range", "profile", "settings", "wait" and "show"`)
+}
+
+// textOf is what the editor shows of a document, or its file's bytes.
+func textOf(d *Document) (string, error) {
+	if d.Open || d.Path == "" {
+		return d.Text, nil
+	}
+	data, err := os.ReadFile(d.Path)
+	if err != nil {
+		return "", fmt.Errorf("read the script: %w", err)
+	}
+	return string(bytes.TrimPrefix(data, []byte("\ufeff"))), nil
+}
+
+// selection keeps the lines that a range touches, at their places: the lines
+// before become empty, so that line numbers of the job are those of the file.
+func selection(text string, r Range) (string, [2]int) {
+	lines := strings.SplitAfter(text, "\n")
+	first, last := max(0, r.Start.Line), r.End.Line
+	if last > first && r.End.Character == 0 {
+		last--
+	}
+	first, last = min(first, len(lines)-1), min(last, len(lines)-1)
+	return strings.Repeat("\n", first) + strings.Join(lines[first:last+1], ""), [2]int{first + 1, last + 1}
+}
+
+// resolve finds the settings and the server that count.
+func (s *Session) resolve(ctx context.Context, q *request) error {
+	var hubText []byte
+	if dir := cmpDir(q.in.Dir, q.dir()); dir != "" {
+		q.hubFile = settings.FindHubFile(dir, s.cfg.Home)
+	}
+	if q.hubFile != "" {
+		text, err := s.fileText(q.in, q.hubFile)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", settings.HubFile, err)
+		}
+		hubText = text
+	}
+	resolved, problems := settings.Resolve(settings.Layers{
+		Editor: s.editorSettings(ctx, q.in), HubPath: q.hubFile, HubText: hubText,
+		Profile: q.args.Profile, Args: q.args.Settings,
+	})
+	for _, p := range problems {
+		if p.Layer == settings.LayerArgs && p.Severity == settings.Error {
+			return argumentError("%s", p.Message)
+		}
+	}
+	q.settings = resolved
+	server, err := s.serverName(resolved.Server)
+	if err != nil {
+		return argumentError("%s", err)
+	}
+	q.server = server
+	return nil
+}
+
+func cmpDir(dirs ...string) string {
+	for _, dir := range dirs {
+		if dir != "" {
+			return dir
+		}
+	}
+	return ""
+}
+
+// editorSettings are the editor's settings at the moment of the request; a pull
+// that takes too long is not waited for.
+func (s *Session) editorSettings(ctx context.Context, in Input) json.RawMessage {
+	if in.Settings != nil {
+		pullCtx, cancel := context.WithTimeout(ctx, settingsWait)
+		defer cancel()
+		if section := in.Settings(pullCtx); section != nil {
+			return section
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.editor
+}
+
+// fileText is a file's text as the editor shows it.
+func (s *Session) fileText(in Input, path string) ([]byte, error) {
+	for _, d := range in.Unsaved {
+		if d.Path == path {
+			return []byte(d.Text), nil
+		}
+	}
+	return os.ReadFile(path)
+}
+
+// digest is equal for equal submissions: kind, text, settings, and for an
+// appbundle the unsaved documents.
+func digest(q *request) (string, error) {
+	parts := []any{q.kind, q.file, q.uri, q.text, q.lines, q.settings, q.server, q.in.Dir}
+	if q.kind == track.KindAppBundle {
+		for _, d := range q.in.Unsaved {
+			parts = append(parts, d.Path, d.Text)
+		}
+	}
+	data, err := json.Marshal(parts)
+	if err != nil {
+		return "", fmt.Errorf("encode the submission: %w", err)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// key is what submissions of one file have in common.
+func (q *request) key() string { return cmpDir(q.file, q.uri) }
+
+// record is the submission as it is remembered before anything is done.
+func (s *Session) record(q *request, id string) track.Record {
+	base := q.settings.ResultsBase
+	if base == "" && q.file != "" {
+		base = cmpDir(q.in.Dir, environmentDir(q.dir(), s.cfg.Home), q.dir())
+	}
+	if base == "" && len(q.in.Folders) > 0 {
+		base = q.in.Folders[0]
+	}
+	if base == "" {
+		base = filepath.Join(s.ledger.Dir(), "results")
+	}
+	return track.Record{
+		Submission: id, State: track.Bundling, Kind: q.kind, Server: q.server,
+		File: q.file, URI: q.uri, Range: q.lines, Digest: q.digest, Profile: q.settings.ProfileName,
+		LimitHours: q.settings.Profile.LimitHours, Nodes: max(1, q.settings.Profile.NNodes),
+		Download: q.settings.Profile.Download, ResultsIn: base, ResultsDir: q.settings.ResultsDirectory,
+		Created: s.cfg.Now().UTC().Round(0),
+	}
+}
+
+// keepText keeps the script as it is sent, beside its record, so that lines of
+// the job can be found in the text of later. It is a comfort: failing is no reason
+// not to submit.
+func (s *Session) keepText(id, text string) {
+	const most = 1 << 20
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, err := z.Write([]byte(text))
+	if err = errors.Join(err, z.Close()); err != nil || b.Len() > most {
+		return
+	}
+	if err := atomicfile.Write(s.ledger.SideFile(id, ".text.gz"), b.Bytes(), 0o600); err != nil {
+		s.log.Warn("cannot keep the submitted text", "error", err)
+	}
+}
+
+// submission is what both kinds of job have in common on the wire.
+func (s *Session) submission(f *flight, nodes []jobapi.Node) (jobapi.Submission, error) {
+	p := f.request.settings.Profile
+	node, err := jobapi.ChooseNode(nodes, nodeRequest(p))
+	if err != nil {
+		return jobapi.Submission{}, err
+	}
+	sub := jobapi.Submission{
+		Node: node, Nodes: max(1, p.NNodes), MinNodes: p.MinNodes, Elastic: p.Elastic,
+		ProcessPerNode: p.ProcessPerNode, LimitHours: p.LimitHours, ProjectID: p.Project,
+		Sysimage: p.Sysimage, Args: s.jobArgs(f),
+	}
+	if sub.ProjectID == "" {
+		if id, ok := s.cfg.LookupEnv("JULIAHUB_PROJECT_UUID"); ok {
+			sub.ProjectID = strings.TrimSpace(id)
+		}
+	}
+	if e := p.Expose; e != nil {
+		sub.Expose = &jobapi.Expose{Port: e.Port, Access: e.Access, DNSPrefix: e.DNSPrefix}
+		sub.Expose.Password, _ = s.cfg.LookupEnv("JULIAHUB_EXPOSE_PASSWORD")
+	}
+	if i := p.Image; i != nil {
+		sub.Image = &jobapi.Image{Product: i.Product, Tag: i.Tag, SHA256: i.SHA256}
+	}
+	return sub, nil
+}
+
+// submissionEnv is the variable that carries a submission's id in its job.
+const submissionEnv = "JULIAHUB_LSP_SUBMISSION"
+
+// jobArgs are the job's environment variables and its name.
+func (s *Session) jobArgs(f *flight) map[string]string {
+	q := f.request
+	args := map[string]string{}
+	for k, v := range q.settings.Profile.Env {
+		args[k] = v
+	}
+	args[submissionEnv] = f.id
+	args["jobname"] = f.alias
+	return args
 }

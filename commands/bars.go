@@ -1,0 +1,102 @@
+package commands
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"juliahub-lsp/jobapi"
+)
+
+// bars are the progress bars that a job shows by ProgressLogging: log records
+// of level −1 with the keyword "progress", one bar per id, oldest first.
+type bars struct {
+	open []bar
+}
+
+type bar struct {
+	id      string
+	percent float64
+	known   bool // a percentage is known
+	name    string
+}
+
+// progressLevel is ProgressLogging.ProgressLevel.
+const progressLevel = -1
+
+// mostBars bounds what a job can make us remember.
+const mostBars = 100
+
+// add takes a log record, and reports whether it was one of progress.
+func (b *bars) add(m *jobapi.LogMessage) bool {
+	value, ok := m.Keywords["progress"]
+	if !ok || m.Level == nil || *m.Level != progressLevel {
+		return false
+	}
+	id, _ := m.Metadata["id"].(string)
+	fraction, known, done := progressOf(value)
+	for i := range b.open {
+		if b.open[i].id != id {
+			continue
+		}
+		if done {
+			b.open = append(b.open[:i], b.open[i+1:]...)
+			return true
+		}
+		b.open[i].set(fraction, known, m.Message)
+		return true
+	}
+	if !done && len(b.open) < mostBars {
+		fresh := bar{id: id}
+		fresh.set(fraction, known, m.Message)
+		b.open = append(b.open, fresh)
+	}
+	return true
+}
+
+func (b *bar) set(fraction float64, known bool, name string) {
+	b.known = known
+	if known {
+		b.percent = 100 * fraction
+	}
+	if name != "" {
+		b.name = firstLine(name)
+	}
+}
+
+// progressOf reads the value of the keyword: a number or a number in a string;
+// "done" or at least 1 closes the bar; null, "nothing" and NaN mean that it is not known how far it is.
+func progressOf(value any) (fraction float64, known, done bool) {
+	switch v := value.(type) {
+	case float64:
+		fraction = v
+	case string:
+		text := strings.Trim(strings.TrimSpace(v), `"`)
+		if text == "done" {
+			return 0, false, true
+		}
+		number, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return 0, false, false
+		}
+		fraction = number
+	default:
+		return 0, false, false
+	}
+	if math.IsNaN(fraction) {
+		return 0, false, false
+	}
+	return min(max(fraction, 0), 1), true, fraction >= 1
+}
+
+// now returns the percentage of the oldest open bar that knows its own, and the
+// name of the newest one.
+func (b *bars) now() (percent float64, text string, ok bool) {
+	for _, open := range b.open {
+		if open.known && !ok {
+			percent, ok = open.percent, true
+		}
+		text = open.name
+	}
+	return percent, text, ok
+}

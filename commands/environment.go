@@ -1,0 +1,219 @@
+package commands
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"juliahub-lsp/bundle"
+	"juliahub-lsp/internal/depot"
+)
+
+// environment is what a script job carries of its project.
+type environment struct {
+	dir          string // "" = none
+	project      string // text of the project file, "" = none
+	projectFile  string
+	manifest     string // text of the manifest, "" = none
+	manifestFile string
+	ignored      []string // versioned manifests, passed over because the job's Julia is not known
+}
+
+func (e *environment) manifestSHA256() string {
+	if e.manifest == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(e.manifest))
+	return hex.EncodeToString(sum[:])
+}
+
+// environmentDir is the directory of the project that counts for files in dir:
+// the nearest upwards, "" when there is none.
+func environmentDir(dir, home string) string { return bundle.FindEnvironment(dir, home) }
+
+// environmentOf finds the environment of a script as the profile wants it.
+func (s *Session) environmentOf(q *request) (environment, error) {
+	if project, manifest, ok := plutoEnvironment(q.text); ok {
+		return environment{project: project, manifest: manifest}, nil
+	}
+	dir, err := s.environmentDirOf(q)
+	if err != nil || dir == "" {
+		return environment{}, err
+	}
+	return s.readEnvironment(q.in, dir, q.settings.Profile.Julia)
+}
+
+// environmentDirOf is the directory that the profile's key "environment" means.
+func (s *Session) environmentDirOf(q *request) (string, error) {
+	switch wanted := q.settings.Profile.Environment; {
+	case wanted == "none":
+		return "", nil
+	case wanted == "" || wanted == "auto":
+		if q.file == "" {
+			return "", nil
+		}
+		return environmentDir(q.dir(), s.cfg.Home), nil
+	case strings.HasPrefix(wanted, "@"):
+		for _, d := range depot.Paths(s.cfg.LookupEnv, s.cfg.Home) {
+			dir := filepath.Join(d, "environments", strings.TrimPrefix(wanted, "@"))
+			if environmentDir(dir, dir) != "" {
+				return dir, nil
+			}
+		}
+		return "", argumentError("there is no environment %s in the depot", wanted)
+	default:
+		dir := filepath.FromSlash(wanted)
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(cmpDir(q.settings.ResultsBase, q.dir()), dir)
+		}
+		if environmentDir(dir, dir) == "" {
+			return "", argumentError("the environment %s has no Project.toml", dir)
+		}
+		return dir, nil
+	}
+}
+
+// projectNames are the names of project files, the stronger first.
+var projectNames = []string{"JuliaProject.toml", "Project.toml"}
+
+// readEnvironment reads project and manifest as the editor shows them.
+func (s *Session) readEnvironment(in Input, dir, julia string) (environment, error) {
+	e := environment{dir: dir}
+	for _, name := range projectNames {
+		path := filepath.Join(dir, name)
+		text, err := s.fileText(in, path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return e, fmt.Errorf("read the environment: %w", err)
+		}
+		e.project, e.projectFile = string(text), path
+		break
+	}
+	if e.projectFile == "" {
+		return e, nil
+	}
+	file, ignored, err := s.findManifest(in, e.projectFile, e.project, julia)
+	if err != nil {
+		return e, err
+	}
+	e.ignored = ignored
+	if file == "" {
+		return e, nil
+	}
+	text, err := s.fileText(in, file)
+	if err != nil {
+		return e, fmt.Errorf("read the environment: %w", err)
+	}
+	e.manifest, e.manifestFile = string(text), file
+	return e, nil
+}
+
+// projectTOML is as much of a project file as leads to its manifest.
+type projectTOML struct {
+	Manifest  string
+	Workspace struct{ Projects []string }
+}
+
+// findManifest returns the manifest that Julia X.Y uses for a project: the
+// workspace root's if there is one, else the project's own.
+//
+// Source: Base.project_file_manifest_path.
+func (s *Session) findManifest(in Input, projectFile, text, julia string) (file string, ignored []string, err error) {
+	var project projectTOML
+	if _, err := toml.Decode(text, &project); err != nil {
+		return "", nil, fmt.Errorf("%s is not valid: %w", projectFile, err)
+	}
+	dir := filepath.Dir(projectFile)
+	if root, rootProject := s.workspaceRoot(in, dir); root != "" {
+		dir, project = root, rootProject
+	}
+	exists := func(path string) bool { _, err := s.fileText(in, path); return err == nil }
+	if project.Manifest != "" {
+		path := filepath.FromSlash(project.Manifest)
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		if exists(path) {
+			return path, nil, nil
+		}
+	}
+	names := []string{"JuliaManifest.toml", "Manifest.toml"}
+	if julia != "" {
+		names = append([]string{"JuliaManifest-v" + julia + ".toml", "Manifest-v" + julia + ".toml"}, names...)
+	} else if ignored, err = filepath.Glob(filepath.Join(globEscape(dir), "*Manifest-v*.toml")); err != nil {
+		ignored = nil
+	}
+	for _, name := range names {
+		if path := filepath.Join(dir, name); exists(path) {
+			return path, ignored, nil
+		}
+	}
+	return "", ignored, nil
+}
+
+func globEscape(dir string) string {
+	return strings.NewReplacer("[", "[[]", "*", "[*]", "?", "[?]").Replace(dir)
+}
+
+// workspaceRoot returns the outermost project whose workspace lists the project
+// in dir, "" if there is none.
+func (s *Session) workspaceRoot(in Input, dir string) (string, projectTOML) {
+	above := environmentDir(filepath.Dir(dir), s.cfg.Home)
+	if above == "" || above == dir {
+		return "", projectTOML{}
+	}
+	for _, name := range projectNames {
+		text, err := s.fileText(in, filepath.Join(above, name))
+		if err != nil {
+			continue
+		}
+		var project projectTOML
+		if _, err := toml.Decode(string(text), &project); err != nil {
+			return "", projectTOML{}
+		}
+		if !slices.ContainsFunc(project.Workspace.Projects, func(member string) bool {
+			return filepath.Join(above, filepath.FromSlash(member)) == dir
+		}) {
+			return "", projectTOML{}
+		}
+		if outer, outerProject := s.workspaceRoot(in, above); outer != "" {
+			return outer, outerProject
+		}
+		return above, project
+	}
+	return "", projectTOML{}
+}
+
+// plutoHeader begins every Pluto notebook.
+const plutoHeader = "### A Pluto.jl notebook ###"
+
+// plutoEnvironment returns the environment that a Pluto notebook carries.
+func plutoEnvironment(text string) (project, manifest string, ok bool) {
+	if !strings.HasPrefix(text, plutoHeader) {
+		return "", "", false
+	}
+	project, ok = plutoConstant(text, "PLUTO_PROJECT_TOML_CONTENTS")
+	if !ok {
+		return "", "", false
+	}
+	manifest, _ = plutoConstant(text, "PLUTO_MANIFEST_TOML_CONTENTS")
+	return project, manifest, true
+}
+
+func plutoConstant(text, name string) (string, bool) {
+	_, rest, found := strings.Cut(text, name+` = """`+"\n")
+	if !found {
+		return "", false
+	}
+	value, _, found := strings.Cut(rest, `"""`)
+	return value, found
+}

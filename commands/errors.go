@@ -1,0 +1,33 @@
+package commands
+
+import "fmt"
+
+// ArgumentError says that a command's arguments do not say what to do. Its
+// text lists what to pass.
+type ArgumentError struct{ Message string }
+
+func (e *ArgumentError) Error() string { return e.Message }
+
+func argumentError(format string, args ...any) error {
+	return &ArgumentError{Message: fmt.Sprintf(format, args...)}
+}
+
+// StateError says that a job is not in a state in which this can be done.
+type StateError struct {
+	Job     string // jr-… or the submission's UUID
+	State   State
+	Message string
+}
+
+func (e *StateError) Error() string { return e.Message }
+
+// NotSubmittedError says that a submission made no job, and why.
+type NotSubmittedError struct {
+	Submission string
+	Reason     string
+	Err        error // the cause, may be nil
+}
+
+func (e *NotSubmittedError) Error() string { return "not submitted: " + e.Reason }
+
+func (e *NotSubmittedError) Unwrap() error { return e.Err }

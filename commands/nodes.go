@@ -1,0 +1,151 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"juliahub-lsp/commands/settings"
+	"juliahub-lsp/jobapi"
+)
+
+// nodesFor is how long the server's nodes are remembered: prices and sizes
+// change in months, and every submission asks.
+const nodesFor = 5 * time.Minute
+
+type nodeList struct {
+	nodes []jobapi.Node
+	at    time.Time
+}
+
+// nodesOf returns the server's nodes, from memory if they are fresh.
+func (s *Session) nodesOf(ctx context.Context, server string, client Client) ([]jobapi.Node, error) {
+	s.mu.Lock()
+	known, ok := s.nodes[server]
+	s.mu.Unlock()
+	if ok && s.cfg.Now().Sub(known.at) < nodesFor {
+		return known.nodes, nil
+	}
+	nodes, err := client.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.nodes[server] = nodeList{nodes, s.cfg.Now()}
+	s.mu.Unlock()
+	return nodes, nil
+}
+
+func nodeRequest(p settings.Profile) jobapi.NodeRequest {
+	return jobapi.NodeRequest{NCPU: max(1, p.NCPU), MemoryGB: max(1, p.Memory), GPU: p.NGPU > 0}
+}
+
+// NodeRow is one kind of node that the server offers.
+type NodeRow struct {
+	Class        string  `json:"class"`
+	Description  string  `json:"description"`
+	NCPU         int     `json:"ncpu"`
+	Memory       int     `json:"memory"` // GB
+	GPU          bool    `json:"gpu"`
+	PricePerHour float64 `json:"pricePerHour"` // US dollars
+}
+
+// NodeList is the answer of juliahub.nodes.
+type NodeList struct {
+	Server string    `json:"server"`
+	State  string    `json:"state"` // done or pending
+	Nodes  []NodeRow `json:"nodes"`
+}
+
+// ListNodes lists what the server offers, with prices.
+func (s *Session) ListNodes(ctx context.Context, in Input) (NodeList, error) {
+	server, err := s.serverName(s.userSettings().Server)
+	if err != nil {
+		return NodeList{}, err
+	}
+	list := func(ctx context.Context) (NodeList, error) {
+		l := NodeList{Server: server, State: "done", Nodes: []NodeRow{}}
+		client, err := s.client(server)
+		if err != nil {
+			return l, err
+		}
+		nodes, err := s.nodesOf(ctx, server, client)
+		for _, n := range nodes {
+			l.Nodes = append(l.Nodes, NodeRow{n.Class, n.Description, n.VCores, n.MemoryGB, n.GPU, n.PricePerHour})
+		}
+		return l, err
+	}
+	return soon(ctx, s, in, NodeList{Server: server, State: "pending", Nodes: []NodeRow{}}, list,
+		func(l NodeList) { s.cfg.UI.ShowText(s.ctx, "nodes.txt", l.text()) })
+}
+
+func (l NodeList) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Nodes of %s\n\n%-12s %5s %8s %4s %10s\n", l.Server, "class", "vCPU", "memory", "GPU", "$/h")
+	for _, n := range l.Nodes {
+		gpu := ""
+		if n.GPU {
+			gpu = "yes"
+		}
+		fmt.Fprintf(&b, "%-12s %5d %5d GB %4s %10.2f  %s\n", n.Class, n.NCPU, n.Memory, gpu, n.PricePerHour, n.Description)
+	}
+	return b.String()
+}
+
+// ProfileList is the answer of juliahub.profiles.
+type ProfileList struct {
+	File     string   `json:"file,omitempty"` // JuliaHub.toml, "" = none
+	Default  string   `json:"default,omitempty"`
+	Profiles []string `json:"profiles"`
+	Problems []string `json:"problems,omitempty"`
+}
+
+// ListProfiles lists the profiles of the JuliaHub.toml that counts for the file.
+func (s *Session) ListProfiles(ctx context.Context, in Input) (ProfileList, error) {
+	q := &request{in: in}
+	if args, ok := in.Args.(*SubmitArgs); ok {
+		q.args = *args
+	}
+	doc, err := s.target(in)
+	switch {
+	case err == nil:
+		q.file, q.uri = doc.Path, doc.URI
+	case in.Dir == "" && len(in.Folders) > 0:
+		q.in.Dir = in.Folders[0]
+	case in.Dir == "":
+		return ProfileList{}, err
+	}
+	if err := s.resolve(ctx, q); err != nil {
+		return ProfileList{}, err
+	}
+	l := ProfileList{File: q.hubFile, Default: q.settings.ProfileName, Profiles: q.settings.Profiles}
+	if l.Profiles == nil {
+		l.Profiles = []string{}
+	}
+	return l, nil
+}
+
+// alias is the name of a job: the profile's template, else the file's name.
+func (s *Session) alias(q *request) string {
+	name := "untitled"
+	if key := q.key(); key != "" {
+		name = filepath.Base(key)
+	}
+	v := settings.AliasValues{File: name, Profile: q.settings.ProfileName, Time: s.cfg.Now()}
+	if q.file != "" {
+		dir := cmpDir(q.in.Dir, environmentDir(q.dir(), s.cfg.Home), q.dir())
+		v.Project = filepath.Base(dir)
+		if strings.Contains(q.settings.Profile.Alias, "{branch}") || strings.Contains(q.settings.Profile.Alias, "{commit}") {
+			v.Branch, v.Commit = gitHead(dir)
+		}
+	}
+	if alias := settings.ExpandAlias(q.settings.Profile.Alias, v); alias != "" {
+		return alias
+	}
+	if q.lines[0] > 0 {
+		return fmt.Sprintf("%s:%d-%d", name, q.lines[0], q.lines[1])
+	}
+	return name
+}

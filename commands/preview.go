@@ -1,0 +1,184 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"juliahub-lsp/bundle"
+	"juliahub-lsp/commands/track"
+	"juliahub-lsp/jobapi"
+)
+
+// PreviewBundle plans an appbundle without building anything: what goes in,
+// what stays out and why. Without a file it plans the directory alone.
+func (s *Session) PreviewBundle(ctx context.Context, in Input) (*bundle.Plan, error) {
+	q, err := s.bundleRequest(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.bundleOptions(ctx, q, nil)
+	if err != nil {
+		return nil, err
+	}
+	return bundle.NewPlan(ctx, o)
+}
+
+// bundleRequest is the request of a bundle that need not have a script.
+func (s *Session) bundleRequest(ctx context.Context, in Input) (*request, error) {
+	if in.File == nil && in.Dir != "" {
+		q := &request{kind: track.KindAppBundle, in: in}
+		if args, ok := in.Args.(*SubmitArgs); ok {
+			q.args = *args
+		}
+		return q, s.resolve(ctx, q)
+	}
+	return s.request(ctx, track.KindAppBundle, in)
+}
+
+// BundlePreview is the answer of juliahub.previewBundle: the plan, when it was
+// made in time.
+type BundlePreview struct {
+	State string `json:"state"` // done, or pending: the plan is shown when it is made
+	*bundle.Plan
+}
+
+func (s *Session) previewBundle(ctx context.Context, in Input) (BundlePreview, error) {
+	return soon(ctx, s, in, BundlePreview{State: "pending"},
+		func(ctx context.Context) (BundlePreview, error) {
+			plan, err := s.PreviewBundle(ctx, in)
+			return BundlePreview{State: "done", Plan: plan}, err
+		},
+		func(p BundlePreview) { s.cfg.UI.ShowText(s.ctx, "bundle.txt", planText(p.Plan)) })
+}
+
+// planText renders a plan for people.
+func planText(p *bundle.Plan) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Appbundle of %s: %d files, %s\n", p.Root, len(p.Files), megabytes(p.Bytes))
+	section := func(title string, n int) {
+		if n > 0 {
+			fmt.Fprintf(&b, "\n%s\n", title)
+		}
+	}
+	section("Warnings", len(p.Warnings))
+	for _, w := range p.Warnings {
+		fmt.Fprintf(&b, "  %s\n", track.Plain(w.Message))
+	}
+	section("Packages that travel along", len(p.Packages))
+	for _, pkg := range p.Packages {
+		fmt.Fprintf(&b, "  %s from %s: %s\n", pkg.Name, pkg.From, pkg.Why)
+	}
+	section("Goes in", len(p.Files))
+	for _, f := range p.Files {
+		fmt.Fprintf(&b, "  %10s  %s\n", megabytes(f.Bytes), f.Path)
+	}
+	section("Stays out", len(p.Excluded))
+	for _, e := range p.Excluded {
+		why := e.Reason
+		if e.Rule != nil {
+			why = fmt.Sprintf("%s:%d  %s", e.Rule.File, e.Rule.Line, e.Rule.Pattern)
+		}
+		fmt.Fprintf(&b, "  %s  (%s)\n", e.Path, why)
+	}
+	return b.String()
+}
+
+// JobPreview is what would be sent.
+type JobPreview struct {
+	State        string            `json:"state"` // done, or pending: it is shown when it is made
+	Kind         string            `json:"kind,omitempty"`
+	Server       string            `json:"server,omitempty"`
+	File         string            `json:"file,omitempty"`
+	Code         string            `json:"code,omitempty"`
+	Profile      string            `json:"profile,omitempty"`
+	Alias        string            `json:"alias,omitempty"`
+	Environment  string            `json:"environment,omitempty"` // directory of the project, "" = none
+	Project      string            `json:"projectFile,omitempty"`
+	Manifest     string            `json:"manifestFile,omitempty"`
+	Ignored      []string          `json:"ignoredManifests,omitempty"`
+	Node         string            `json:"node,omitempty"`
+	Nodes        int               `json:"nodes,omitempty"`
+	PricePerHour float64           `json:"pricePerHour,omitempty"` // of all nodes
+	LimitHours   int               `json:"limitHours,omitempty"`   // 0 = unlimited
+	MostCost     float64           `json:"mostCost,omitempty"`     // 0 = no limit
+	Env          map[string]string `json:"env,omitempty"`
+	Unsaved      []string          `json:"unsaved,omitempty"`
+	Results      string            `json:"results,omitempty"` // directory of downloads
+}
+
+// PreviewJob says what a submission of the file would send, and sends nothing.
+func (s *Session) PreviewJob(ctx context.Context, in Input) (JobPreview, error) {
+	q, err := s.request(ctx, track.KindScript, in)
+	if err != nil {
+		return JobPreview{}, err
+	}
+	return soon(ctx, s, in, JobPreview{State: "pending"},
+		func(ctx context.Context) (JobPreview, error) { return s.preview(ctx, q) },
+		func(p JobPreview) { s.cfg.UI.ShowText(s.ctx, "preview.txt", p.text()) })
+}
+
+func (s *Session) preview(ctx context.Context, q *request) (JobPreview, error) {
+	env, err := s.environmentOf(q)
+	if err != nil {
+		return JobPreview{}, err
+	}
+	profile := q.settings.Profile
+	r := s.record(q, "")
+	p := JobPreview{
+		State: "done", Kind: q.kind, Server: q.server, File: q.file, Code: q.text, Profile: q.settings.ProfileName,
+		Alias: s.alias(q), Environment: env.dir, Project: env.projectFile, Manifest: env.manifestFile, Ignored: env.ignored,
+		Nodes: max(1, profile.NNodes), LimitHours: profile.LimitHours, Env: profile.Env, Unsaved: q.unsaved,
+		Results: filepath.Join(r.ResultsIn, filepath.FromSlash(r.ResultsDir)),
+	}
+	if q.settings.ServerFromFile { // nothing is asked of a server that nobody allowed yet
+		return p, nil
+	}
+	client, err := s.client(q.server)
+	if err != nil {
+		return p, err
+	}
+	nodes, err := s.nodesOf(ctx, q.server, client)
+	if err != nil {
+		return p, err
+	}
+	node, err := jobapi.ChooseNode(nodes, nodeRequest(profile))
+	if err != nil {
+		return p, err
+	}
+	p.Node, p.PricePerHour = node.String(), node.PricePerHour*float64(p.Nodes)
+	p.MostCost = p.PricePerHour * float64(p.LimitHours)
+	return p, nil
+}
+
+func (p JobPreview) text() string {
+	var b strings.Builder
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%-12s %s\n", name, value)
+		}
+	}
+	line("File", p.File)
+	line("Kind", p.Kind)
+	line("Server", p.Server)
+	line("Profile", p.Profile)
+	line("Name", p.Alias)
+	line("Project", cmpDir(p.Project, "none"))
+	line("Manifest", cmpDir(p.Manifest, "none: the job resolves the newest versions"))
+	if p.Node != "" {
+		line("Node", fmt.Sprintf("%d × %s, $%.2f an hour", p.Nodes, p.Node, p.PricePerHour))
+	}
+	if p.LimitHours > 0 {
+		line("Limit", fmt.Sprintf("%d h, so at most $%.2f", p.LimitHours, p.MostCost))
+	} else {
+		line("Limit", "none")
+	}
+	for name, value := range p.Env {
+		line("Variable", name+"="+value)
+	}
+	line("Unsaved", strings.Join(p.Unsaved, ", "))
+	line("Results", p.Results)
+	fmt.Fprintf(&b, "\nCode\n\n%s\n", p.Code)
+	return b.String()
+}

@@ -1,0 +1,187 @@
+package commands
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"juliahub-lsp/commands/track"
+)
+
+// showProblems tells the problems of a file, and of the files that its newest
+// submission found problems in, where they changed. The views' lock is held.
+func (s *Session) showProblems(file, uri string) {
+	key := cmp.Or(file, uri)
+	if key == "" {
+		return
+	}
+	var found map[string][]Problem
+	if newest := s.newestOf(key); newest != nil {
+		found = s.problemsOf(newest)
+	}
+	before := s.views.found[key]
+	if len(found) > 0 {
+		s.views.found[key] = found
+	} else {
+		delete(s.views.found, key)
+	}
+	for path, problems := range found {
+		if !reflect.DeepEqual(problems, before[path]) {
+			s.tellProblems(path)
+		}
+	}
+	for path := range before {
+		if found[path] == nil {
+			s.tellProblems(path)
+		}
+	}
+}
+
+// tellProblems tells all problems of a file, whichever submission found them.
+func (s *Session) tellProblems(path string) {
+	all := []Problem{}
+	for _, key := range slices.Sorted(maps.Keys(s.views.found)) {
+		all = append(all, s.views.found[key][path]...)
+	}
+	s.cfg.UI.ProblemsChanged(path, all)
+}
+
+// newestOf returns the submission whose state a file shows; nil = none.
+func (s *Session) newestOf(key string) *track.Record {
+	records := s.ledger.Select(func(r *track.Record) bool { return r.File == key || (r.File == "" && r.URI == key) })
+	for i := range records {
+		r := &records[i]
+		if r.Job == "" && r.State != track.Unknown {
+			continue // one that made no job says nothing about the file
+		}
+		if r.Dismissed || !s.visible(r) {
+			return nil
+		}
+		if r.Ended != nil && s.cfg.Now().Sub(*r.Ended) > keepShowing {
+			return nil
+		}
+		return r
+	}
+	return nil
+}
+
+// problemsOf are the problems that a submission shows, by file. They name no
+// elapsed time: a text that ticks would be published for ever.
+func (s *Session) problemsOf(r *track.Record) map[string][]Problem {
+	status := s.userSettings().DiagnosticsJobStatus
+	if status == "off" {
+		return nil
+	}
+	problems := map[string][]Problem{}
+	if p, ok := stateProblem(r); ok && r.File != "" && (status != "failures" || p.Severity == SeverityError) {
+		problems[r.File] = append(problems[r.File], p)
+	}
+	if r.State == track.Failed {
+		s.addFailure(problems, r)
+	}
+	if status != "failures" {
+		for _, w := range r.Warnings {
+			p := placeProblem(&w, r.Job)
+			p.Severity, p.Code = SeverityWarning, "job-warning"
+			problems[w.File] = append(problems[w.File], p)
+		}
+	}
+	return problems
+}
+
+// stateProblem says on the first line how a submission is.
+func stateProblem(r *track.Record) (Problem, bool) {
+	p := Problem{WholeLine: true, Job: r.Job, Severity: SeverityInformation}
+	switch r.State {
+	case track.Unknown:
+		p.Severity, p.Code = SeverityWarning, "job-unknown"
+		p.Message = "It is not known whether JuliaHub has a job of this file: still looking. Do not submit again unless two jobs do no harm."
+	case track.Submitted:
+		p.Code = "job-submitted"
+		p.Message = fmt.Sprintf("JuliaHub job %s is submitted%s.", r.Job, onNode(r))
+		if known := strings.EqualFold(r.Status, "submitted"); r.Status != "" && !known {
+			p.Message = fmt.Sprintf("JuliaHub job %s is %q%s.", r.Job, r.Status, onNode(r))
+		}
+	case track.Running:
+		p.Code = "job-running"
+		p.Message = fmt.Sprintf("JuliaHub job %s is running%s%s.", r.Job, onNode(r), since(r.Started))
+	case track.Completed:
+		p.Severity, p.Code = SeverityHint, "job-completed"
+		p.Message = fmt.Sprintf("JuliaHub job %s completed%s.", r.Job, started(r.Started))
+	case track.Stopped:
+		p.Code = "job-stopped"
+		p.Message = fmt.Sprintf("JuliaHub job %s was stopped%s.", r.Job, started(r.Started))
+		if r.Reason != "" {
+			p.Message = fmt.Sprintf("JuliaHub job %s: %s.", r.Job, strings.TrimSuffix(r.Reason, "."))
+		}
+	default:
+		return p, false
+	}
+	return p, true
+}
+
+func onNode(r *track.Record) string {
+	if r.Node == "" {
+		return ""
+	}
+	if r.Nodes > 1 {
+		return fmt.Sprintf(" on %d × %s", r.Nodes, r.Node)
+	}
+	return " on " + r.Node
+}
+
+func since(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return " since " + t.Local().Format("15:04")
+}
+
+func started(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return " (started " + t.Local().Format("2006-01-02 15:04") + ")"
+}
+
+// addFailure puts the error where the job failed. It waits for the log to be
+// read, so that it does not jump from the first line to the right one.
+func (s *Session) addFailure(problems map[string][]Problem, r *track.Record) {
+	if r.Failure == nil && !r.Settled {
+		return
+	}
+	failure := track.Place{Message: "it printed no error"}
+	if r.Failure != nil {
+		failure = *r.Failure
+	}
+	prefix := fmt.Sprintf("JuliaHub job %s failed: ", r.Job)
+	if failure.File != "" && failure.Line > 0 {
+		p := placeProblem(&failure, r.Job)
+		p.Severity, p.Code, p.Message = SeverityError, "job-failed", prefix+failure.Message
+		problems[failure.File] = append(problems[failure.File], p)
+	}
+	if r.File == "" || failure.File == r.File && failure.Line > 0 {
+		return
+	}
+	p := Problem{WholeLine: true, Severity: SeverityError, Code: "job-failed", Job: r.Job, Message: prefix + failure.Message}
+	if failure.File != "" {
+		p.Related = []Related{{Path: failure.File, Line: max(0, failure.Line-1), Message: "failed here"}}
+	}
+	problems[r.File] = append(problems[r.File], p)
+}
+
+func placeProblem(place *track.Place, job string) Problem {
+	line := max(0, place.Line-1)
+	p := Problem{Line: line, EndLine: line, WholeLine: place.EndCol == 0, Message: place.Message, Job: job}
+	if place.EndCol > 0 {
+		p.Col, p.EndCol = max(0, place.Col-1), max(0, place.EndCol-1)
+	}
+	for _, other := range place.Related {
+		p.Related = append(p.Related, Related{Path: other.File, Line: max(0, other.Line-1), Message: other.Message})
+	}
+	return p
+}

@@ -1,0 +1,140 @@
+package commands
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+
+	"juliahub-lsp/bundle"
+	"juliahub-lsp/commands/track"
+	"juliahub-lsp/internal/atomicfile"
+	"juliahub-lsp/internal/depot"
+	"juliahub-lsp/jobapi"
+)
+
+// SubmitAppBundle submits a project directory as an appbundle that runs a file
+// of it.
+func (s *Session) SubmitAppBundle(ctx context.Context, in Input) (Submission, error) {
+	return s.submit(ctx, track.KindAppBundle, in)
+}
+
+// addBundle bundles the project, uploads it, and adds both bundle and driver to
+// a submission.
+func (s *Session) addBundle(f *flight, client Client, sub *jobapi.Submission, task Task) error {
+	options, err := s.bundleOptions(f.ctx, f.request, client)
+	if err != nil {
+		return err
+	}
+	task.Report("bundling", 0)
+	plan, err := bundle.NewPlan(f.ctx, options)
+	if err != nil {
+		return err
+	}
+	spool, err := plan.Spool(f.ctx, "", func(done, total int64) {
+		task.Report("bundling "+megabytes(done), 30*float64(done)/float64(max(total, 1)))
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = spool.Close() }()
+	s.keepFiles(f.id, plan)
+	if _, err := s.update(f.id, func(r *track.Record) { r.Dir = plan.Root }); err != nil {
+		return err
+	}
+	up := jobapi.Upload{Size: spool.Size, SHA256: spool.SHA256}
+	if err := s.upload(f, client, up, spool.Open, task); err != nil {
+		return err
+	}
+	sub.Code, sub.Bundle, sub.ManifestSHA256 = plan.Driver(), &up, plan.ManifestSHA256
+	return nil
+}
+
+// bundleOptions say what to bundle for a submission.
+func (s *Session) bundleOptions(ctx context.Context, q *request, client Client) (bundle.Options, error) {
+	env, err := s.environmentDirOf(q)
+	if err != nil {
+		return bundle.Options{}, err
+	}
+	dir := cmpDir(q.in.Dir, environmentDir(q.dir(), s.cfg.Home), q.dir())
+	if !within(dir, env) {
+		env = ""
+	}
+	o := bundle.Options{
+		Dir: dir, Script: q.file, Environment: env, Home: s.cfg.Home,
+		Unsaved: map[string][]byte{}, Depots: depot.Paths(s.cfg.LookupEnv, s.cfg.Home),
+		Julia: q.settings.Profile.Julia, Forbidden: []string{s.ledger.Dir()},
+		PublicGitHosts: q.settings.PublicGitHosts,
+		AllowOutside:   func(target string) bool { return s.mayLeave(ctx, q, dir, target) },
+	}
+	for _, d := range q.in.Unsaved {
+		if d.Path != "" && within(dir, d.Path) {
+			o.Unsaved[d.Path] = []byte(d.Text)
+		}
+	}
+	if exe, err := exec.LookPath("julia"); err == nil {
+		o.JuliaExe = exe
+	}
+	if client == nil {
+		return o, nil
+	}
+	registries, err := client.Registries(ctx)
+	if err != nil {
+		return o, err
+	}
+	o.Registries = []string{}
+	for _, r := range registries {
+		o.Registries = append(o.Registries, r.UUID)
+	}
+	return o, nil
+}
+
+// mayLeave decides whether content outside the bundle's directory may be sent:
+// named by the caller, allowed before, or by asking once.
+func (s *Session) mayLeave(ctx context.Context, q *request, dir, target string) bool {
+	for _, allowed := range slices.Concat(q.in.AllowOutside, q.in.Folders) {
+		if within(allowed, target) {
+			return true
+		}
+	}
+	const no, yes = "Don't send", "Send it along"
+	text := fmt.Sprintf("%s uses %s, which lies outside of it. Send that to JuliaHub, too?", filepath.Base(dir), target)
+	return s.consent(ctx, "outside\x00"+dir+"\x00"+target, text, no, yes)
+}
+
+// keepFiles keeps, beside the record, which local file each file of the bundle
+// is, so that places in the job's stack traces can be found.
+func (s *Session) keepFiles(id string, plan *bundle.Plan) {
+	const most = 1 << 20
+	files := map[string]string{}
+	for _, file := range plan.Files {
+		if filepath.Ext(file.Path) != ".jl" {
+			continue
+		}
+		local := file.From
+		if local == "" {
+			local = filepath.FromSlash(file.Path)
+		}
+		if !filepath.IsAbs(local) {
+			local = filepath.Join(plan.Root, local)
+		}
+		files[file.Path] = local
+	}
+	data, err := json.Marshal(files)
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if err == nil {
+		_, err = z.Write(data)
+	}
+	if err = errors.Join(err, z.Close()); err == nil && b.Len() <= most {
+		err = atomicfile.Write(s.ledger.SideFile(id, ".files.gz"), b.Bytes(), 0o600)
+	}
+	if err != nil {
+		s.log.Warn("cannot keep the list of bundled files", "error", err)
+	}
+}

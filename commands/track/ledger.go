@@ -1,0 +1,470 @@
+package track
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"juliahub-lsp/internal/atomicfile"
+)
+
+// ErrNoRecord says that the ledger has no record of that submission.
+var ErrNoRecord = errors.New("no such submission")
+
+// recordVersion is the format that this program writes.
+const recordVersion = 1
+
+// keepFor is how long the record of an ended submission is kept: long enough
+// for "what did I run last month", short enough that the directory stays small.
+const keepFor = 30 * 24 * time.Hour
+
+// Ledger is the directory that remembers submissions, shared by all processes
+// of one user. Each record is one small file; it changes by lock, re-read,
+// merge and atomic write. Methods may be called from any goroutine.
+type Ledger struct {
+	dir string
+
+	mu      sync.Mutex        // guards what follows
+	records map[string]*entry // by submission
+	scanned time.Time         // mtime of the directory at the last scan
+	corrupt []string          // files set aside and not yet told
+}
+
+type entry struct {
+	record Record
+	stamp  stamp
+}
+
+// stamp tells whether a file is still the one that was read: an atomic write
+// makes a new file, so that two versions differ even within the clock's grain.
+type stamp struct{ info fs.FileInfo }
+
+func (s stamp) same(info fs.FileInfo) bool {
+	return s.info != nil && os.SameFile(s.info, info) && s.info.Size() == info.Size() && s.info.ModTime().Equal(info.ModTime())
+}
+
+// NewLedger returns the ledger in a directory. It does not touch the disk.
+func NewLedger(dir string) *Ledger {
+	return &Ledger{dir: dir, records: map[string]*entry{}}
+}
+
+// Dir is the ledger's directory.
+func (l *Ledger) Dir() string { return l.dir }
+
+// SideFile is the path of a file that lives and dies with a record.
+func (l *Ledger) SideFile(submission, suffix string) string {
+	return filepath.Join(l.dir, "records", submission+suffix)
+}
+
+// LogDir is the directory of a submission's log.
+func (l *Ledger) LogDir(submission string) string {
+	return filepath.Join(l.dir, "logs", submission)
+}
+
+func (l *Ledger) path(submission string) string { return l.SideFile(submission, ".json") }
+
+// Create stores the record of a new submission. When it returns nil, file and
+// directory are on the disk.
+func (l *Ledger) Create(r Record) error {
+	r.Version = recordVersion
+	if !validID(r.Submission) {
+		return fmt.Errorf("submission id %q cannot be a file name", r.Submission)
+	}
+	if err := os.MkdirAll(filepath.Join(l.dir, "records"), 0o700); err != nil {
+		return fmt.Errorf("make the directory of submission records: %w", err)
+	}
+	unlock, err := l.lock(r.Submission)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return l.store(&r)
+}
+
+// validID accepts what a UUID consists of: the id becomes a file name.
+func validID(id string) bool {
+	return id != "" && strings.Trim(id, "0123456789abcdefABCDEF-") == ""
+}
+
+// Update changes a record: change gets the newest version, whoever wrote it,
+// and says what is to be. The state never goes back. It returns the record as
+// it is afterwards.
+func (l *Ledger) Update(submission string, change func(*Record)) (Record, error) {
+	if !validID(submission) {
+		return Record{}, ErrNoRecord
+	}
+	unlock, err := l.lock(submission)
+	if err != nil {
+		return Record{}, err
+	}
+	defer unlock()
+	data, st, err := readFile(l.path(submission))
+	if err != nil {
+		return Record{}, fmt.Errorf("%w: %s", ErrNoRecord, submission)
+	}
+	old, err := decode(data, submission)
+	if err != nil {
+		return Record{}, fmt.Errorf("read the record of submission %s: %w", submission, err)
+	}
+	l.keepVolatile(&old)
+	r := old.clone()
+	change(&r)
+	merge(&old, &r)
+	encoded, err := json.Marshal(&r)
+	if err != nil {
+		return Record{}, fmt.Errorf("encode the record of submission %s: %w", submission, err)
+	}
+	if bytes.Equal(encoded, bytes.TrimSpace(data)) {
+		l.remember(r, st)
+		return r.clone(), nil
+	}
+	if err := l.store(&r); err != nil {
+		return Record{}, err
+	}
+	return r.clone(), nil
+}
+
+// merge keeps in r what a change must not undo.
+func merge(old, r *Record) {
+	r.Version = recordVersion
+	r.Submission = old.Submission
+	r.State = later(old.State, r.State)
+	if old.Job != "" {
+		r.Job = old.Job
+	}
+	r.Kill = r.Kill || old.Kill
+	r.Dismissed = r.Dismissed || old.Dismissed
+	r.Settled = r.Settled || old.Settled
+}
+
+// Note changes what is not stored: when a job was last seen, and its trouble.
+func (l *Ledger) Note(submission string, change func(*Record)) (Record, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.records[submission]
+	if e == nil {
+		return Record{}, false
+	}
+	change(&e.record)
+	return e.record.clone(), true
+}
+
+// keepVolatile carries the unstored fields over a re-read.
+func (l *Ledger) keepVolatile(r *Record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.records[r.Submission]; e != nil {
+		r.Seen, r.Trouble = e.record.Seen, e.record.Trouble
+	}
+}
+
+func (l *Ledger) store(r *Record) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode the record of submission %s: %w", r.Submission, err)
+	}
+	path := l.path(r.Submission)
+	if err := atomicfile.Write(path, append(data, '\n'), 0o600); err != nil {
+		return fmt.Errorf("remember submission %s: %w", r.Submission, err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("remember submission %s: %w", r.Submission, err)
+	}
+	l.remember(*r, stampOf(info))
+	return nil
+}
+
+func (l *Ledger) remember(r Record, st stamp) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.records[r.Submission] = &entry{record: r.clone(), stamp: st}
+}
+
+// Get returns a record from memory.
+func (l *Ledger) Get(submission string) (Record, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.records[submission]
+	if e == nil {
+		return Record{}, false
+	}
+	return e.record.clone(), true
+}
+
+// All returns all records in memory, newest first.
+func (l *Ledger) All() []Record { return l.Select(func(*Record) bool { return true }) }
+
+// Select returns the records in memory that want accepts, newest first. want
+// must neither keep nor change its argument.
+func (l *Ledger) Select(want func(*Record) bool) []Record {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := []Record{}
+	for _, e := range l.records {
+		if want(&e.record) {
+			all = append(all, e.record.clone())
+		}
+	}
+	slices.SortFunc(all, func(a, b Record) int {
+		if c := b.Created.Compare(a.Created); c != 0 {
+			return c
+		}
+		return strings.Compare(b.Submission, a.Submission)
+	})
+	return all
+}
+
+// Scan reads what other processes changed and returns the submissions whose
+// records are new, changed or gone. It costs one stat when nothing did.
+func (l *Ledger) Scan(now time.Time) (changed []string, err error) {
+	dir := filepath.Join(l.dir, "records")
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at the submission records: %w", err)
+	}
+	// A directory changed a moment ago may change again within the clock's
+	// grain, so its time counts only once it is older than that.
+	if info.ModTime().Equal(l.lastScan()) {
+		return nil, nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list the submission records: %w", err)
+	}
+	seen := map[string]bool{}
+	for _, e := range entries {
+		id, ok := strings.CutSuffix(e.Name(), ".json")
+		if !ok || !validID(id) {
+			continue
+		}
+		seen[id] = true
+		if l.refresh(id, now) {
+			changed = append(changed, id)
+		}
+	}
+	changed = append(changed, l.forget(seen)...)
+	if time.Since(info.ModTime()) > 2*time.Second {
+		l.setLastScan(info.ModTime())
+	}
+	return changed, nil
+}
+
+func (l *Ledger) lastScan() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.scanned
+}
+
+func (l *Ledger) setLastScan(t time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.scanned = t
+}
+
+// forget drops the records whose files are gone.
+func (l *Ledger) forget(seen map[string]bool) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var gone []string
+	for id, e := range l.records {
+		if seen[id] {
+			continue
+		}
+		// One that was created while the directory was being listed is not gone.
+		if _, err := os.Stat(l.path(id)); errors.Is(err, fs.ErrNotExist) {
+			delete(l.records, e.record.Submission)
+			gone = append(gone, id)
+		}
+	}
+	return gone
+}
+
+// refresh re-reads one record if its file changed, and reports whether it did.
+func (l *Ledger) refresh(id string, now time.Time) bool {
+	path := l.path(id)
+	info, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	l.mu.Lock()
+	e := l.records[id]
+	l.mu.Unlock()
+	if e != nil && e.stamp.same(info) {
+		return false
+	}
+	data, st, err := readFile(path)
+	if err != nil {
+		return false
+	}
+	r, err := decode(data, id)
+	if errors.Is(err, errNewer) {
+		return false
+	}
+	if err != nil {
+		l.setAside(path, now)
+		return false
+	}
+	if r.State.Ended() && (r.Settled || r.Job == "") && now.Sub(r.Created) > keepFor {
+		l.drop(id)
+		return false
+	}
+	l.keepVolatile(&r)
+	l.remember(r, st)
+	return true
+}
+
+// setAside moves a record that cannot be read out of the way, so that the
+// others are usable and nothing is lost.
+func (l *Ledger) setAside(path string, now time.Time) {
+	dir := filepath.Join(l.dir, "corrupt")
+	target := filepath.Join(dir, fmt.Sprintf("%s.%d", filepath.Base(path), now.Unix()))
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = os.Rename(path, target)
+	}
+	if err != nil {
+		target = path
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.Contains(l.corrupt, target) {
+		l.corrupt = append(l.corrupt, target)
+	}
+}
+
+// TakeCorrupt returns the records that could not be read and were set aside,
+// each once.
+func (l *Ledger) TakeCorrupt() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	files := l.corrupt
+	l.corrupt = nil
+	return files
+}
+
+// drop removes a record with everything beside it.
+func (l *Ledger) drop(id string) {
+	beside, err := filepath.Glob(l.SideFile(id, "") + ".*")
+	if err != nil {
+		beside = []string{l.path(id)}
+	}
+	for _, path := range beside {
+		_ = os.Remove(path)
+	}
+	_ = os.RemoveAll(l.LogDir(id))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.records, id)
+}
+
+// shards is the number of lock files of the records: few enough to keep,
+// enough that submissions do not wait for each other's disk.
+const shards = 16
+
+// lock excludes every other writer of the record, in this and other processes.
+// Lock files are never removed: a removed one would lock nobody out.
+func (l *Ledger) lock(submission string) (unlock func(), err error) {
+	var h uint32
+	for _, c := range []byte(submission) {
+		h = h*31 + uint32(c)
+	}
+	path := filepath.Join(l.dir, "locks", fmt.Sprintf("records-%02d", h%shards))
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("make the directory of locks: %w", err)
+	}
+	f := flock.New(path)
+	if err := f.Lock(); err != nil {
+		return nil, fmt.Errorf("lock the submission records: %w", err)
+	}
+	return func() { _ = f.Unlock() }, nil
+}
+
+// Hold locks a submission for as long as its owner lives, so that no other
+// process takes it for interrupted. ok is false when someone else holds it.
+func (l *Ledger) Hold(submission string) (release func(), ok bool, err error) {
+	path := l.SideFile(submission, ".flight")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, false, fmt.Errorf("make the directory of submission records: %w", err)
+	}
+	f := flock.New(path)
+	ok, err = f.TryLock()
+	if err != nil {
+		return nil, false, fmt.Errorf("lock submission %s: %w", submission, err)
+	}
+	if !ok {
+		return nil, false, nil
+	}
+	return func() {
+		// Removed while locked. Whoever opened it before gets a lock that
+		// means nothing, but reads the record then and finds it done.
+		_ = os.Remove(path)
+		_ = f.Unlock()
+	}, true, nil
+}
+
+// Lead tries to become the one process that polls, downloads and asks. The
+// lock is on a file that is never renamed or removed.
+func (l *Ledger) Lead() (release func(), ok bool, err error) {
+	path := filepath.Join(l.dir, "locks", "lead")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, false, fmt.Errorf("make the directory of locks: %w", err)
+	}
+	f := flock.New(path)
+	ok, err = f.TryLock()
+	if err != nil {
+		return nil, false, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return func() { _ = f.Unlock() }, ok, nil
+}
+
+func readFile(path string) ([]byte, stamp, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, stamp{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, stamp{}, err
+	}
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(f); err != nil {
+		return nil, stamp{}, err
+	}
+	return b.Bytes(), stampOf(info), nil
+}
+
+func stampOf(info fs.FileInfo) stamp {
+	return stamp{info: info}
+}
+
+// errNewer marks a record that a newer version of this program wrote.
+var errNewer = errors.New("written by a newer version")
+
+func decode(data []byte, id string) (Record, error) {
+	var r Record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, err
+	}
+	if r.Version > recordVersion {
+		return r, errNewer
+	}
+	if r.Submission != id || ranks[r.State] == 0 {
+		return r, errors.New("not a submission record")
+	}
+	return r, nil
+}

@@ -1,0 +1,725 @@
+package track
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"juliahub-lsp/jobapi"
+)
+
+// Client is what tracking needs of a server; *jobapi.Client is one.
+type Client interface {
+	Jobs(ctx context.Context, limit int) ([]*jobapi.Job, error)
+	Job(ctx context.Context, id string) (*jobapi.Job, error)
+	Logs(ctx context.Context, id string, q jobapi.LogQuery) (jobapi.LogPage, error)
+	Kill(ctx context.Context, id string) error
+	JobURL(id string) string
+}
+
+// Config is what a Tracker gets from outside. The functions are called from
+// the tracker's goroutines and must not wait for the tracker.
+type Config struct {
+	Ledger  *Ledger
+	Connect func(server string) (Client, error)
+	Logger  *slog.Logger
+
+	// Changed tells that a submission's record, or when it was last heard of, changed.
+	Changed func(submission string)
+	// Messages passes on new log messages of a followed job, each once per process.
+	Messages func(submission string, messages []jobapi.LogMessage)
+	// Ended does the work at a job's end: only in the process that leads, until
+	// it returns nil once for each job.
+	Ended func(ctx context.Context, r Record) error
+	// Corrupt tells of records that could not be read.
+	Corrupt func(files []string)
+	// NoLocks tells that the file system cannot lock: this process only reads.
+	NoLocks func(err error)
+
+	// Tick is the time between status requests while something is new; 0 = 1.5 s.
+	Tick time.Duration
+}
+
+// The rhythm of the loop.
+const (
+	fastTick = 1500 * time.Millisecond
+	slowTick = 30 * time.Second
+	// A new submission is watched closely for this long, and a job that has
+	// just begun to run.
+	newFor     = time.Minute
+	startedFor = 30 * time.Second
+	// scanEvery is how soon another process's change is seen: one stat.
+	scanEvery = time.Second
+	// searchFor is how long a submission without an answer is looked for in one go.
+	searchFor = 10 * time.Minute
+	// lostAfter is how long a job that the server does not know is asked for.
+	lostAfter = 10 * time.Minute
+	// worst is the longest pause between attempts while a server cannot be reached.
+	worst = 2 * time.Minute
+	// callTime ends a status request that hangs.
+	callTime = 30 * time.Second
+)
+
+// Tracker follows the jobs of all records in the ledger. Among the processes
+// of one user one leads: it alone polls; the others read what it writes.
+type Tracker struct {
+	cfg  Config
+	kick chan struct{}
+	wg   sync.WaitGroup
+
+	// What follows belongs to the loop.
+	release  func() // of the lead; nil = reader
+	noLocks  bool
+	servers  map[string]*server
+	running  map[string]time.Time // when a job was first seen running
+	searches map[string]*search   // submissions being looked for
+
+	mu        sync.Mutex // guards what follows
+	followers map[string]*follower
+	settling  map[string]time.Time // when to try (again); zero = under way
+	wanted    map[string]time.Time // logs that someone reads, until when
+}
+
+// server is the state of polling one server.
+type server struct {
+	next     time.Time   // when to ask again
+	failures int         // in a row
+	asked    []time.Time // status requests of the last hour
+	absent   map[string]time.Time
+	askedOne map[string]time.Time // when a job was last asked for by id
+}
+
+// search is the state of looking for one submission.
+type search struct {
+	until time.Time
+	next  time.Time
+	pause time.Duration
+}
+
+// New returns a tracker. Run makes it work.
+func New(cfg Config) *Tracker {
+	if cfg.Tick == 0 {
+		cfg.Tick = fastTick
+	}
+	return &Tracker{
+		cfg: cfg, kick: make(chan struct{}, 1),
+		servers: map[string]*server{}, running: map[string]time.Time{}, searches: map[string]*search{},
+		followers: map[string]*follower{}, settling: map[string]time.Time{}, wanted: map[string]time.Time{},
+	}
+}
+
+// Kick makes the loop look at once: there is something new.
+func (t *Tracker) Kick() {
+	select {
+	case t.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Run tracks until ctx ends, and returns when everything that it started has ended.
+func (t *Tracker) Run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		t.wg.Wait()
+		if t.release != nil {
+			t.release()
+		}
+	}()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-t.kick:
+		}
+		t.round(ctx)
+		timer.Reset(t.pause(time.Now()))
+	}
+}
+
+// round does everything that is due.
+func (t *Tracker) round(ctx context.Context) {
+	t.scan()
+	if !t.lead() {
+		return
+	}
+	t.recoverInterrupted()
+	live := t.cfg.Ledger.Select((*Record).Live)
+	for name, records := range byServer(live) {
+		if ctx.Err() != nil {
+			return
+		}
+		t.poll(ctx, name, records)
+	}
+	t.follow(ctx)
+	t.settle(ctx)
+}
+
+func byServer(records []Record) map[string][]Record {
+	groups := map[string][]Record{}
+	for _, r := range records {
+		groups[r.Server] = append(groups[r.Server], r)
+	}
+	return groups
+}
+
+// scan takes over what other processes wrote.
+func (t *Tracker) scan() {
+	changed, err := t.cfg.Ledger.Scan(time.Now())
+	if err != nil {
+		t.cfg.Logger.Warn("cannot read the submission records", "error", err)
+	}
+	for _, id := range changed {
+		t.cfg.Changed(id)
+	}
+	if files := t.cfg.Ledger.TakeCorrupt(); len(files) > 0 {
+		t.cfg.Corrupt(files)
+	}
+}
+
+// lead reports whether this process leads, trying to if it does not. Without
+// any record there is nothing to lead, and no directory is made.
+func (t *Tracker) lead() bool {
+	if t.release != nil {
+		return true
+	}
+	if t.noLocks || len(t.cfg.Ledger.Select(unfinished)) == 0 {
+		return false
+	}
+	release, ok, err := t.cfg.Ledger.Lead()
+	if err != nil {
+		t.noLocks = true
+		t.cfg.NoLocks(err)
+		return false
+	}
+	if ok {
+		t.release = release
+	}
+	return ok
+}
+
+// unfinished reports whether a lead has anything to do for a record.
+func unfinished(r *Record) bool {
+	return !r.State.Ended() || (r.Job != "" && !r.Settled)
+}
+
+// recoverInterrupted finds submissions whose owner died. What was not sent is
+// cancelled, what may have been sent is looked for; nothing is sent again.
+func (t *Tracker) recoverInterrupted() {
+	for _, r := range t.cfg.Ledger.Select(func(r *Record) bool { return r.State.Unsent() || r.State == Submitting }) {
+		release, ok, err := t.cfg.Ledger.Hold(r.Submission)
+		if err != nil || !ok {
+			continue
+		}
+		_, err = t.cfg.Ledger.Update(r.Submission, func(r *Record) {
+			switch {
+			case r.State.Unsent():
+				r.State = Cancelled
+				r.Reason = "interrupted before anything was sent: submit again"
+			case r.State == Submitting:
+				r.State = Unknown
+				r.Reason = "interrupted while it was being submitted: looking for its job"
+			}
+		})
+		release()
+		if err != nil {
+			t.cfg.Logger.Warn("cannot recover a submission", "submission", r.Submission, "error", err)
+			continue
+		}
+		t.cfg.Changed(r.Submission)
+	}
+}
+
+// poll asks one server for the state of all its live jobs, with one request
+// and one by id for each job that the list no longer holds.
+func (t *Tracker) poll(ctx context.Context, name string, records []Record) {
+	now := time.Now()
+	s := t.server(name)
+	t.planSearches(records, now)
+	if now.Before(t.due(s, records)) {
+		return
+	}
+	client, err := t.cfg.Connect(name)
+	if err == nil {
+		err = t.ask(ctx, client, s, records)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	now = time.Now()
+	if err != nil {
+		s.failures++
+		s.next = now.Add(backOff(s.failures, jobapi.RetryAfter(err)))
+		t.cfg.Logger.Info("cannot ask for the jobs", "server", name, "error", err)
+	} else {
+		s.failures = 0
+		s.next = now.Add(jitter(slowTick))
+	}
+	t.note(records, err, now)
+}
+
+func (t *Tracker) server(name string) *server {
+	s := t.servers[name]
+	if s == nil {
+		s = &server{absent: map[string]time.Time{}, askedOne: map[string]time.Time{}}
+		t.servers[name] = s
+	}
+	return s
+}
+
+// note tells everyone concerned that the server was heard, or why it was not.
+func (t *Tracker) note(records []Record, err error, now time.Time) {
+	trouble := ""
+	if err != nil {
+		trouble = Trouble(err)
+	}
+	for _, r := range records {
+		t.cfg.Ledger.Note(r.Submission, func(r *Record) {
+			r.Trouble = trouble
+			if err == nil {
+				r.Seen = now
+			}
+		})
+		t.cfg.Changed(r.Submission)
+	}
+}
+
+// Trouble says in two words why a server was not heard.
+func Trouble(err error) string {
+	if _, ok := errors.AsType[*jobapi.AuthError](err); ok {
+		return "login expired"
+	}
+	if _, ok := errors.AsType[*jobapi.NetworkError](err); ok || errors.Is(err, context.DeadlineExceeded) {
+		return "network lost"
+	}
+	return "server in trouble"
+}
+
+// planSearches begins a search for every submission without an answer.
+func (t *Tracker) planSearches(records []Record, now time.Time) {
+	for _, r := range records {
+		if r.State == Unknown && t.searches[r.Submission] == nil {
+			t.searches[r.Submission] = &search{until: now.Add(searchFor), next: now, pause: t.cfg.Tick}
+		}
+	}
+}
+
+// due returns when the server is to be asked next for these records.
+func (t *Tracker) due(s *server, records []Record) time.Time {
+	now := time.Now()
+	var at time.Time
+	sooner := func(x time.Time) {
+		if at.IsZero() || x.Before(at) {
+			at = x
+		}
+	}
+	for _, r := range records {
+		switch {
+		case r.State == Unknown:
+			if q := t.searches[r.Submission]; q != nil && now.Before(q.until) {
+				sooner(q.next)
+			}
+		case r.Job != "":
+			sooner(s.next)
+			// A job that was never seen, or is new, does not wait for the slow tick.
+			if s.failures == 0 && t.new(&r, now) && len(s.asked) > 0 {
+				sooner(s.asked[len(s.asked)-1].Add(t.cfg.Tick))
+			}
+		}
+	}
+	if at.IsZero() { // nothing to ask for
+		return now.Add(slowTick)
+	}
+	if s.failures > 0 && at.Before(s.next) {
+		at = s.next
+	}
+	if free := t.budgetFree(s, now); at.Before(free) {
+		at = free
+	}
+	return at
+}
+
+// new reports whether a job deserves the fast tick.
+func (t *Tracker) new(r *Record, now time.Time) bool {
+	// By our clock: the server's may be off.
+	if r.Sent != nil && now.Sub(*r.Sent) < newFor {
+		return true
+	}
+	started, ok := t.running[r.Submission]
+	return ok && now.Sub(started) < startedFor
+}
+
+// jitter makes a pause up to a tenth longer, so that many machines do not ask in step.
+func jitter(d time.Duration) time.Duration {
+	return d + time.Duration(rand.Float64()*float64(d)/10)
+}
+
+func backOff(failures int, retryAfter time.Duration) time.Duration {
+	d := worst
+	if failures < 7 {
+		d = min(worst, 2*time.Second<<(failures-1))
+	}
+	return max(jitter(d), retryAfter)
+}
+
+// The budget of status requests per user and server and hour.
+const (
+	budgetBase  = 120
+	budgetEach  = 40 // for each submission of the last hour
+	budgetLimit = 600
+)
+
+// budgetFree returns when the budget allows the next request.
+func (t *Tracker) budgetFree(s *server, now time.Time) time.Time {
+	s.asked = slices.DeleteFunc(s.asked, func(at time.Time) bool { return now.Sub(at) >= time.Hour })
+	recent := len(t.cfg.Ledger.Select(func(r *Record) bool { return now.Sub(r.Created) < time.Hour }))
+	budget := min(budgetBase+budgetEach*recent, budgetLimit)
+	if len(s.asked) < budget {
+		return now
+	}
+	return s.asked[len(s.asked)-budget].Add(time.Hour)
+}
+
+// ask gets the list, and what the list no longer holds.
+func (t *Tracker) ask(ctx context.Context, client Client, s *server, records []Record) error {
+	now := time.Now()
+	unknown := t.searching(records, now)
+	list, err := t.list(ctx, client, s, len(records), unknown)
+	if err != nil {
+		return err
+	}
+	byID := make(map[string]*jobapi.Job, len(list))
+	for _, job := range list {
+		byID[job.ID] = job
+	}
+	t.resolve(client, unknown, list, now)
+	for _, r := range records {
+		if r.Job == "" {
+			continue
+		}
+		job := byID[r.Job]
+		if job == nil {
+			job, err = t.askOne(ctx, client, s, &r)
+		}
+		if err != nil {
+			return err
+		}
+		if job != nil {
+			delete(s.absent, r.Submission)
+			t.take(&r, job)
+		}
+	}
+	t.killWished(ctx, client, records)
+	return nil
+}
+
+// searching returns the unknown submissions that are due to be looked for, and
+// plans the next time.
+func (t *Tracker) searching(records []Record, now time.Time) []Record {
+	var due []Record
+	for _, r := range records {
+		q := t.searches[r.Submission]
+		if r.State != Unknown || q == nil {
+			continue
+		}
+		due = append(due, r)
+		q.next = now.Add(jitter(q.pause))
+		q.pause = min(2*q.pause, worst)
+	}
+	return due
+}
+
+// mostListed is the longest list asked for: about a megabyte.
+const mostListed = 5000
+
+// skew is how far the clocks of this machine and the server may be apart.
+const skew = 15 * time.Minute
+
+// list gets the newest jobs; with submissions to look for, so many that the
+// list reaches behind the time of sending.
+func (t *Tracker) list(ctx context.Context, client Client, s *server, tracked int, unknown []Record) ([]*jobapi.Job, error) {
+	limit := 20
+	for limit < 2*tracked && limit < 320 {
+		limit *= 2
+	}
+	var oldest time.Time
+	for _, r := range unknown {
+		if r.Sent != nil && (oldest.IsZero() || r.Sent.Before(oldest)) {
+			oldest = *r.Sent
+		}
+	}
+	for {
+		callCtx, cancel := context.WithTimeout(ctx, callTime)
+		s.asked = append(s.asked, time.Now())
+		list, err := client.Jobs(callCtx, limit)
+		cancel()
+		if err != nil {
+			return nil, err
+		}
+		if len(unknown) == 0 || len(list) < limit || limit >= mostListed || reachesBehind(list, oldest) {
+			return list, nil
+		}
+		limit *= 4
+	}
+}
+
+func reachesBehind(list []*jobapi.Job, when time.Time) bool {
+	for _, job := range list {
+		if !job.Submitted.IsZero() && job.Submitted.Before(when.Add(-skew)) {
+			return true
+		}
+	}
+	return false
+}
+
+// resolve finds the jobs of submissions without an answer: the oldest one that
+// carries the id and was submitted after our send.
+func (t *Tracker) resolve(client Client, unknown []Record, list []*jobapi.Job, now time.Time) {
+	for _, r := range unknown {
+		job := Find(&r, list)
+		if job != nil {
+			delete(t.searches, r.Submission)
+			t.Found(client, r.Submission, job)
+			continue
+		}
+		if q := t.searches[r.Submission]; q != nil && !now.Before(q.until) {
+			t.change(r.Submission, func(r *Record) {
+				r.Reason = "it is not known whether there is a job: none was found in ten minutes, and it is looked for again at the next start"
+			})
+		}
+	}
+}
+
+// Find returns the job of a submission among jobs, nil when it is not there.
+func Find(r *Record, jobs []*jobapi.Job) *jobapi.Job {
+	var found *jobapi.Job
+	for _, job := range jobs {
+		if !strings.Contains(job.Inputs, r.Submission) {
+			continue
+		}
+		if r.Sent != nil && !job.Submitted.IsZero() && job.Submitted.Before(r.Sent.Add(-skew)) {
+			continue
+		}
+		if found == nil || job.Submitted.Before(found.Submitted) ||
+			(job.Submitted.Equal(found.Submitted) && job.Number < found.Number) {
+			found = job
+		}
+	}
+	return found
+}
+
+// Found writes into a record that its job is known.
+func (t *Tracker) Found(client Client, submission string, job *jobapi.Job) {
+	t.change(submission, func(r *Record) {
+		r.Job = job.ID
+		r.Reason = ""
+		r.URL = client.JobURL(job.ID)
+		if r.State == Unknown || r.State == Submitting {
+			r.State = Submitted
+		}
+		Apply(r, job)
+	})
+}
+
+// perTick is how many jobs beyond the list are asked for by id in one tick.
+const perTick = 5
+
+// askOne asks for a job that the list does not hold; nil when it is not its turn.
+func (t *Tracker) askOne(ctx context.Context, client Client, s *server, r *Record) (*jobapi.Job, error) {
+	now := time.Now()
+	recent := 0
+	for _, at := range s.askedOne {
+		if now.Sub(at) < t.cfg.Tick {
+			recent++
+		}
+	}
+	pause := slowTick
+	if t.new(r, now) {
+		pause = t.cfg.Tick
+	}
+	if recent >= perTick || now.Sub(s.askedOne[r.Submission]) < pause {
+		return nil, nil
+	}
+	s.askedOne[r.Submission] = now
+	s.asked = append(s.asked, now)
+	callCtx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	job, err := client.Job(callCtx, r.Job)
+	if !errors.Is(err, jobapi.ErrNoSuchJob) {
+		return job, err
+	}
+	since, known := s.absent[r.Submission]
+	if !known {
+		s.absent[r.Submission] = now
+	} else if now.Sub(since) > lostAfter {
+		t.change(r.Submission, func(r *Record) {
+			r.State, r.Settled = Stopped, true
+			r.Reason = "the server does not know this job (any more)"
+		})
+	}
+	return nil, nil
+}
+
+// take writes what the server says of a job into its record.
+func (t *Tracker) take(r *Record, job *jobapi.Job) {
+	if job.Status == jobapi.Running && r.State != Running {
+		t.running[r.Submission] = time.Now()
+	}
+	updated := r.clone()
+	Apply(&updated, job)
+	updated.State = later(r.State, updated.State)
+	if reflect.DeepEqual(updated, *r) {
+		return
+	}
+	t.change(r.Submission, func(r *Record) { Apply(r, job) })
+}
+
+// mostOutputs is how much of a job's outputs a record keeps: RESULTS has at
+// most 1,000 characters, a summary file may be longer.
+const mostOutputs = 64 << 10
+
+// Apply writes what the server says of a job into its record.
+func Apply(r *Record, job *jobapi.Job) {
+	r.Status = string(job.Status)
+	r.State = later(r.State, stateOf(job.Status))
+	setTime(&r.Submitted, job.Submitted)
+	setTime(&r.Started, job.Started)
+	setTime(&r.Ended, job.Ended)
+	if job.Alias != "" {
+		r.Alias = job.Alias
+	}
+	if len(job.Outputs) <= mostOutputs {
+		r.Outputs = job.Outputs
+	}
+	paths := map[[2]string]string{}
+	for _, f := range r.Files {
+		paths[[2]string{f.Name, f.Type}] = f.Path
+	}
+	r.Files = nil
+	for _, f := range job.Files {
+		r.Files = append(r.Files, File{Name: f.Name, Type: f.Type, Size: f.Size, Path: paths[[2]string{f.Name, f.Type}]})
+	}
+}
+
+func setTime(field **time.Time, value time.Time) {
+	if value.IsZero() || (*field != nil && (*field).Equal(value)) {
+		return
+	}
+	value = value.UTC().Round(0)
+	*field = &value
+}
+
+// stateOf repeats the server's word; one that is not known is a job that runs
+// or waits, so that it is followed.
+func stateOf(s jobapi.Status) State {
+	switch s {
+	case jobapi.Running:
+		return Running
+	case jobapi.Completed:
+		return Completed
+	case jobapi.Failed:
+		return Failed
+	case jobapi.Stopped:
+		return Stopped
+	default:
+		return Submitted
+	}
+}
+
+// killWished kills the jobs that a person wanted killed before their id was known.
+func (t *Tracker) killWished(ctx context.Context, client Client, records []Record) {
+	for _, old := range records {
+		r, ok := t.cfg.Ledger.Get(old.Submission)
+		if !ok || !r.Kill || r.KillSent || r.Job == "" || r.State.Ended() {
+			continue
+		}
+		callCtx, cancel := context.WithTimeout(ctx, callTime)
+		err := client.Kill(callCtx, r.Job)
+		cancel()
+		if err != nil && !errors.Is(err, jobapi.ErrNoSuchJob) {
+			t.cfg.Logger.Warn("cannot kill a job; trying again", "job", r.Job, "error", err)
+			continue
+		}
+		t.change(r.Submission, func(r *Record) { r.KillSent = true })
+	}
+}
+
+// change updates a record and tells about it.
+func (t *Tracker) change(submission string, change func(*Record)) {
+	if _, err := t.cfg.Ledger.Update(submission, change); err != nil {
+		t.cfg.Logger.Warn("cannot write a submission record", "submission", submission, "error", err)
+		return
+	}
+	t.cfg.Changed(submission)
+}
+
+// pause returns how long the loop may sleep.
+func (t *Tracker) pause(now time.Time) time.Duration {
+	wake := now.Add(scanEvery)
+	if t.release != nil {
+		for name, records := range byServer(t.cfg.Ledger.Select((*Record).Live)) {
+			if at := t.due(t.server(name), records); at.Before(wake) {
+				wake = at
+			}
+		}
+	}
+	// Never in a tight loop, whatever is due.
+	return max(wake.Sub(now), 20*time.Millisecond)
+}
+
+// settle starts the work at the end of jobs, at most four at a time, again
+// later when it fails.
+func (t *Tracker) settle(ctx context.Context) {
+	ended := t.cfg.Ledger.Select(func(r *Record) bool { return r.State.Ended() && r.Job != "" && !r.Settled })
+	for _, r := range ended {
+		if !t.maySettle(r.Submission, time.Now()) {
+			continue
+		}
+		t.wg.Go(func() {
+			t.unfollow(r.Submission)
+			err := t.cfg.Ended(ctx, r)
+			if ctx.Err() != nil {
+				return
+			}
+			t.mu.Lock()
+			if err != nil {
+				t.settling[r.Submission] = time.Now().Add(jitter(slowTick))
+			} else {
+				delete(t.settling, r.Submission)
+			}
+			t.mu.Unlock()
+			if err != nil {
+				t.cfg.Logger.Warn("the work at a job's end failed; trying again", "job", r.Job, "error", err)
+				return
+			}
+			t.change(r.Submission, func(r *Record) { r.Settled = true })
+		})
+	}
+}
+
+// maySettle reports whether to begin with a job's end now, and marks it begun.
+func (t *Tracker) maySettle(submission string, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	busy := 0
+	for _, at := range t.settling {
+		if at.IsZero() {
+			busy++
+		}
+	}
+	at, known := t.settling[submission]
+	if busy >= 4 || (known && (at.IsZero() || now.Before(at))) {
+		return false
+	}
+	t.settling[submission] = time.Time{}
+	return true
+}
