@@ -182,7 +182,7 @@ func writeAuthFile(path string, values map[string]any) (*authFile, error) {
 	var out bytes.Buffer
 	encoder := toml.NewEncoder(&out)
 	encoder.Indent = ""
-	if err := encoder.Encode(values); err != nil {
+	if err := encoder.Encode(forJulia(values)); err != nil {
 		return nil, fmt.Errorf("write %s: it holds something that TOML cannot say", path)
 	}
 	if err := atomicfile.Write(path, out.Bytes(), 0o600); err != nil {
@@ -193,6 +193,33 @@ func writeAuthFile(path string, values map[string]any) (*authFile, error) {
 		return nil, err
 	}
 	return &authFile{path: path, modified: info.ModTime(), size: info.Size(), values: values}, nil
+}
+
+// forJulia cuts times to milliseconds: Julia's TOML refuses to read finer ones.
+func forJulia(value any) any {
+	switch v := value.(type) {
+	case time.Time:
+		return v.Truncate(time.Millisecond)
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for key, inner := range v {
+			out[key] = forJulia(inner)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, inner := range v {
+			out[i] = forJulia(inner)
+		}
+		return out
+	case []map[string]any:
+		out := make([]map[string]any, len(v))
+		for i, inner := range v {
+			out[i], _ = forJulia(inner).(map[string]any)
+		}
+		return out
+	}
+	return value
 }
 
 // number reads a TOML or JSON number, which some writers put into quotes.
