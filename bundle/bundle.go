@@ -29,6 +29,13 @@ type Options struct {
 	// package's target) may be sent; nil = yes. Targets are absolute.
 	AllowOutside func(target string) bool
 
+	// CacheDir keeps what is read from packed registries; "" = the user's cache
+	// directory.
+	CacheDir string
+
+	// WindowsImage says that the job runs on Windows: artifacts for it travel.
+	WindowsImage bool
+
 	PublicGitHosts []string // hosts whose repositories the job can clone; nil = the default list
 }
 
@@ -60,6 +67,7 @@ type Plan struct {
 	dirs    []string          // empty directories, with "/" at the end
 	content map[string][]byte // what is written instead of a file's content, by path in the bundle
 	exec    map[string]bool   // files with the owner's execute bit, by path
+	depot   []string          // prefixes of what comes from a depot: published, so no secrets
 	sources []sourceRoot      // where files come from, the longest prefix first
 }
 

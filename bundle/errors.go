@@ -163,3 +163,13 @@ type SpaceError struct {
 func (e *SpaceError) Error() string {
 	return fmt.Sprintf("%s has %s free, the bundle needs %s: make room or set TMPDIR to another directory", e.Dir, human(e.Free), human(e.Need))
 }
+
+// ArtifactError is an artifact that neither travels nor can be downloaded.
+type ArtifactError struct {
+	Name string
+	File string // absolute
+}
+
+func (e *ArtifactError) Error() string {
+	return fmt.Sprintf("the artifact %s of %s is not installed for Linux (x86_64, glibc), and the file does not say where to download it", e.Name, e.File)
+}

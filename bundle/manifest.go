@@ -13,6 +13,25 @@ type manifest struct {
 	data    []byte
 	format  string // "1.0" if the file does not say
 	entries []manifestEntry
+
+	registries map[string]string // format 2.1: uuids by name
+}
+
+// registriesOf returns the names of the registries that a package comes from, as
+// format 2.1 says; none if the manifest does not.
+func (m *manifest) registriesOf(e *manifestEntry) []string {
+	s, ok := e.fields["registries"]
+	if !ok {
+		return nil
+	}
+	if s.isString {
+		return []string{s.text}
+	}
+	var list struct{ V []string }
+	if err := decodeTOML(m.file, append([]byte("V = "), m.data[s.start:s.end]...), &list); err != nil {
+		return nil // not a list of names: as if it were not there
+	}
+	return list.V
 }
 
 // manifestEntry is a package of a manifest.
@@ -28,7 +47,7 @@ func parseManifest(file string, data []byte) (*manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &manifest{file: file, data: data, format: "1.0"}
+	m := &manifest{file: file, data: data, format: "1.0", registries: map[string]string{}}
 	// Format 1.0 has the packages at the top, the later ones below "deps".
 	depth := 0
 	for _, s := range spans {
@@ -38,6 +57,9 @@ func parseManifest(file string, data []byte) (*manifest, error) {
 	}
 	index := map[string]int{}
 	for _, s := range spans {
+		if depth == 1 && len(s.key) == 3 && s.key[0] == "registries" && s.key[2] == "uuid" {
+			m.registries[s.key[1]] = s.text
+		}
 		if depth == 1 && s.key[0] != "deps" || len(s.key) != depth+3 {
 			continue
 		}

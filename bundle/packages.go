@@ -26,6 +26,7 @@ type bundled struct {
 	to         string // in the bundle
 	why        string
 	tree       *tree
+	fromDepot  bool
 }
 
 const whyOutside = "tracked by a path outside the directory"
@@ -188,7 +189,7 @@ func (b *builder) collectPackages() error {
 func (b *builder) collect(m *travelling, e *manifestEntry) error {
 	value, ok := e.fields["path"]
 	if !ok {
-		return nil
+		return b.collectInstalled(m, e)
 	}
 	target := m.target(value.text)
 	missing := func(reason string) error {
@@ -234,13 +235,16 @@ func (b *builder) addPackage(m *travelling, e *manifestEntry, target string) err
 	if b.options.AllowOutside != nil && !b.options.AllowOutside(target) {
 		return &OutsideError{Package: e.name, Target: target}
 	}
-	t, err := b.walk(target, false)
-	if err != nil {
+	return b.copyPackage(&bundled{name: e.name, uuid: e.text("uuid"), from: target, why: whyOutside})
+}
+
+// copyPackage walks a package that travels.
+func (b *builder) copyPackage(pkg *bundled) (err error) {
+	if pkg.tree, err = b.walk(pkg.from, false); err != nil {
 		return err
 	}
-	pkg := &bundled{name: e.name, uuid: e.text("uuid"), from: target, why: whyOutside, tree: t}
 	b.packages = append(b.packages, pkg)
-	b.byPath[target] = pkg
+	b.byPath[pkg.from] = pkg
 	return nil
 }
 
@@ -292,9 +296,7 @@ func (b *builder) rewrite() error {
 	for _, m := range b.manifests {
 		var edits []edit
 		for i := range m.entries {
-			if e, ok := b.rewriteEntry(m, &m.entries[i]); ok {
-				edits = append(edits, e)
-			}
+			edits = append(edits, b.rewriteEntry(m, &m.entries[i])...)
 		}
 		if len(edits) > 0 {
 			slices.SortFunc(edits, func(x, y edit) int { return x.start - y.start })
@@ -304,28 +306,54 @@ func (b *builder) rewrite() error {
 	return nil
 }
 
-// rewriteEntry returns the edit that makes a package's path right in the bundle.
-func (b *builder) rewriteEntry(m *travelling, e *manifestEntry) (edit, bool) {
+// rewriteEntry returns the edits that make a package's path right in the bundle.
+func (b *builder) rewriteEntry(m *travelling, e *manifestEntry) []edit {
+	here := parentOf(m.prefix + m.path)
 	value, ok := e.fields["path"]
 	if !ok {
-		return edit{}, false
+		if pkg := b.fromDepot(m, e); pkg != nil {
+			return toPathEntry(m, e, relative(here, pkg.to))
+		}
+		return nil
+	}
+	to := func(path string) []edit {
+		return []edit{{value.start, value.end, quoteTOML(relative(here, path))}}
 	}
 	target := m.target(value.text)
-	dir := parentOf(m.path)
 	isRelative := !filepath.IsAbs(filepath.FromSlash(value.text))
 	if inside, ok := pathIn(m.tree.top, target); ok && isRelative {
-		if !climbs(dir, value.text) {
-			return edit{}, false
+		if !climbs(parentOf(m.path), value.text) {
+			return nil
 		}
-		return edit{value.start, value.end, quoteTOML(relative(dir, inside))}, true
+		return to(m.prefix + inside)
 	}
 	if pkg := b.byPath[target]; pkg != nil {
-		return edit{value.start, value.end, quoteTOML(relative(parentOf(m.prefix+m.path), pkg.to))}, true
+		return to(pkg.to)
 	}
 	if inside, ok := pathIn(b.root.top, target); ok && m.tree != b.root {
-		return edit{value.start, value.end, quoteTOML(relative(parentOf(m.prefix+m.path), inside))}, true
+		return to(inside)
 	}
-	return edit{}, false
+	return nil
+}
+
+// fromDepot returns the package that takes the place of an entry's version or,
+// in [sources], of its repository.
+func (b *builder) fromDepot(m *travelling, e *manifestEntry) *bundled {
+	if !m.isProject {
+		if !m.required {
+			return nil
+		}
+		return b.installed[identityOf(e)]
+	}
+	if _, ok := e.fields["url"]; !ok {
+		return nil
+	}
+	for id, pkg := range b.installed {
+		if id.name == e.name && (e.text("uuid") == "" || strings.EqualFold(e.text("uuid"), id.uuid)) {
+			return pkg
+		}
+	}
+	return nil
 }
 
 func baseNames(paths []string) []string {

@@ -20,7 +20,7 @@ func NewPlan(ctx context.Context, o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	steps := []func() error{b.walkRoot, b.checkScript, b.findEnvironment, b.readManifests, b.collectPackages, b.rewrite}
+	steps := []func() error{b.walkRoot, b.checkScript, b.findEnvironment, b.readManifests, b.collectPackages, b.collectArtifacts, b.rewrite}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, err
@@ -41,7 +41,10 @@ type builder struct {
 	manifests []*travelling
 	env       environment
 	packages  []*bundled
-	byPath    map[string]*bundled // by absolute path
+	byPath    map[string]*bundled   // by absolute path
+	installed map[identity]*bundled // those from a depot
+	server    *registries           // read when first asked for
+	artifacts map[string]*tree      // by tree hash
 	rules     map[*rule]*Rule
 }
 
@@ -71,6 +74,8 @@ func newBuilder(ctx context.Context, o Options) (*builder, error) {
 		overlay:   newOverlay(o.Dir, o.Unsaved),
 		generated: map[string][]byte{},
 		byPath:    map[string]*bundled{},
+		installed: map[identity]*bundled{},
+		artifacts: map[string]*tree{},
 		rules:     map[*rule]*Rule{},
 		plan: &Plan{
 			Root: o.Dir, Name: name,
@@ -211,12 +216,18 @@ func (b *builder) finish() (*Plan, error) {
 		p.Files = append(p.Files, File{Path: path, Bytes: int64(len(text))})
 	}
 	for _, pkg := range b.packages {
-		if pkg.to != "" {
-			b.addTree(pkg.tree, pkg.to+"/")
-			p.Packages = append(p.Packages, Package{Name: pkg.name, UUID: pkg.uuid, From: pkg.from, To: pkg.to, Why: pkg.why})
+		b.addTree(pkg.tree, pkg.to+"/")
+		if pkg.fromDepot {
+			p.depot = append(p.depot, pkg.to+"/")
 		}
+		p.Packages = append(p.Packages, Package{Name: pkg.name, UUID: pkg.uuid, From: pkg.from, To: pkg.to, Why: pkg.why})
 	}
-	p.dirs = append(p.dirs, artifactsDir+"/")
+	for treeHash, t := range b.artifacts {
+		b.addTree(t, artifactsDir+"/"+treeHash+"/")
+	}
+	if p.depot = append(p.depot, artifactsDir+"/"); len(b.artifacts) == 0 {
+		p.dirs = append(p.dirs, artifactsDir+"/")
+	}
 	for i := range p.Files {
 		if text, ok := p.content[p.Files[i].Path]; ok {
 			p.Files[i].Bytes = int64(len(text))

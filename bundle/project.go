@@ -278,6 +278,10 @@ func (o *overlay) isDir(path string) bool {
 	if _, ok := o.children[path]; ok {
 		return true
 	}
+	return isDir(path)
+}
+
+func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
 }

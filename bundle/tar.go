@@ -165,11 +165,15 @@ func checkNames(p *Plan) error {
 // holds a secret from outside the directory (*SecretError).
 func (p *Plan) Check() error {
 	for _, f := range p.Files {
-		if f.From != "" && isSecret(f.Path) {
+		if f.From != "" && isSecret(f.Path) && !p.isFromDepot(f.Path) {
 			return &SecretError{Path: f.Path, From: f.From}
 		}
 	}
 	return p.checkSize(SizeLimit)
+}
+
+func (p *Plan) isFromDepot(path string) bool {
+	return slices.ContainsFunc(p.depot, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
 }
 
 func (p *Plan) checkSize(limit int64) error {

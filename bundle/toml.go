@@ -14,8 +14,10 @@ import (
 // one needs both.
 type span struct {
 	key []string // whole path; the n-th table of an array counts as "n" from 0
-	// value[start:end] is the value's text, line[lineStart:lineEnd] all lines of
-	// the assignment with the last newline (inside an inline table: 0, 0).
+	// text[keyStart:end] is the assignment, text[start:end] its value,
+	// text[lineStart:lineEnd] all its lines with the last newline (inside an inline
+	// table: 0, 0).
+	keyStart           int
 	start, end         int
 	lineStart, lineEnd int
 	text               string // the value, if it is a string
@@ -126,6 +128,7 @@ func (p *tomlScanner) header() error {
 // assignment reads `key = value`; the spans inside an inline table come before
 // the span of the table itself.
 func (p *tomlScanner) assignment(table []string) error {
+	keyStart := p.at
 	key, err := p.key()
 	if err != nil {
 		return err
@@ -134,7 +137,9 @@ func (p *tomlScanner) assignment(table []string) error {
 		return errors.New("= is missing")
 	}
 	p.skipSpace()
-	return p.value(append(append([]string(nil), table...), key...))
+	err = p.value(append(append([]string(nil), table...), key...))
+	p.spans[len(p.spans)-1].keyStart = keyStart
+	return err
 }
 
 // key reads a dotted key.
@@ -168,12 +173,11 @@ func (p *tomlScanner) key() ([]string, error) {
 }
 
 func (p *tomlScanner) value(key []string) error {
-	if p.at >= len(p.s) {
-		return errors.New("a value is missing")
-	}
 	v := span{key: key, start: p.at}
 	var err error
-	switch p.s[p.at] {
+	switch p.current() {
+	case 0:
+		err = errors.New("a value is missing")
 	case '"', '\'':
 		v.isString = true
 		v.text, err = p.quoted()
@@ -246,6 +250,14 @@ func (p *tomlScanner) quoted() (string, error) {
 	var decoded struct{ V string }
 	_, err := toml.Decode("V = "+literal, &decoded)
 	return decoded.V, err
+}
+
+// current returns the byte at hand, 0 at the end.
+func (p *tomlScanner) current() byte {
+	if p.at >= len(p.s) {
+		return 0
+	}
+	return p.s[p.at]
 }
 
 func (p *tomlScanner) accept(c byte) bool {

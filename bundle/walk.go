@@ -89,6 +89,7 @@ type walker struct {
 	overlay   *overlay
 	tree      *tree
 	isRoot    bool // the bundle's root, not a package's
+	whole     bool // no ignore file counts
 	allow     func(target string) bool
 	forbidden []string
 }
@@ -185,7 +186,7 @@ func (w *walker) list(d *dir) ([]entry, error) {
 func (w *walker) readIgnore(d *dir, path string, entries []entry) error {
 	_, found := slices.BinarySearchFunc(entries, ignoreName, func(e entry, name string) int { return strings.Compare(e.name, name) })
 	file := filepath.Join(d.abs, ignoreName)
-	if !found || !w.overlay.isFile(file) {
+	if !found || w.whole || !w.overlay.isFile(file) {
 		return nil
 	}
 	text, err := w.overlay.readFile(file)

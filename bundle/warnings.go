@@ -24,7 +24,7 @@ func isSecret(file string) bool {
 // warnOfFiles warns of files that a person may not want to send.
 func (b *builder) warnOfFiles() {
 	for _, f := range b.plan.Files {
-		if isSecret(f.Path) {
+		if isSecret(f.Path) && !b.plan.isFromDepot(f.Path) {
 			b.warn("secret", f.Path, "%s looks like a secret; to leave it out, add the line %s to %s", f.Path, ignoreLine(f.Path), ignoreName)
 		}
 		if f.Bytes > largeFile {
