@@ -30,7 +30,8 @@ func julia(t *testing.T) string {
 // job is a machine of its own for an unpacked bundle: an empty depot (but for a
 // registry without packages, so that Pkg does not ask for General) and no network.
 type job struct {
-	julia, start, depot string
+	julia, start string
+	depot        string // what JULIA_DEPOT_PATH is set to
 }
 
 // newJob unpacks a bundle, with its top directory called as servers up to 6.2 do

@@ -265,7 +265,9 @@ func (b *builder) addTree(t *tree, prefix string) {
 			b.rules[r] = &Rule{RuleRef: b.ref(r, prefix), Negated: r.negated}
 		}
 	}
-	b.addDir(t, t.root, prefix)
+	if !b.addDir(t, t.root, prefix) && prefix != "" {
+		b.plan.dirs = append(b.plan.dirs, prefix)
+	}
 	for _, n := range t.outside {
 		b.plan.Outside = append(b.plan.Outside, n.target)
 		b.warn("outside-link", prefix+n.path, "%s is a link that leads outside the directory, to %s", prefix+n.path, n.target)
