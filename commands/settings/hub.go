@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"juliahub-lsp/internal/tomlpos"
 )
 
 // The codes of problems, as docs/diagnostics.md explains them.
@@ -31,7 +33,7 @@ type Hub struct {
 	Profiles []string
 
 	tree           map[string]any
-	layout         *layout
+	layout         *tomlpos.Layout
 	syntax         []Problem
 	defaultProfile bool // the file names one
 }
@@ -39,7 +41,7 @@ type Hub struct {
 // ParseHub reads a JuliaHub.toml. What it makes of a text that is not TOML is a
 // problem, and the file counts for nothing then.
 func ParseHub(text []byte) *Hub {
-	h := &Hub{layout: scan(string(text))}
+	h := &Hub{layout: tomlpos.Scan(string(text))}
 	tree := map[string]any{}
 	if _, err := toml.Decode(string(text), &tree); err != nil {
 		h.syntax = []Problem{h.syntaxProblem(err)}
@@ -48,10 +50,10 @@ func ParseHub(text []byte) *Hub {
 	h.tree = tree
 	h.plainNumbers(tree, nil)
 	if profiles, ok := tree["profile"].(map[string]any); ok {
-		for _, e := range h.layout.entries {
-			if len(e.path) == 2 && e.path[0] == "profile" && !slices.Contains(h.Profiles, e.path[1]) {
-				if _, ok := profiles[e.path[1]].(map[string]any); ok {
-					h.Profiles = append(h.Profiles, e.path[1])
+		for _, e := range h.layout.Entries {
+			if len(e.Path) == 2 && e.Path[0] == "profile" && !slices.Contains(h.Profiles, e.Path[1]) {
+				if _, ok := profiles[e.Path[1]].(map[string]any); ok {
+					h.Profiles = append(h.Profiles, e.Path[1])
 				}
 			}
 		}
@@ -66,10 +68,10 @@ func (h *Hub) syntaxProblem(err error) Problem {
 	if errors.As(err, &at) {
 		p.Message = "This is not TOML: " + strings.TrimSuffix(at.Message, ".") + ". Until it is, nothing in this file counts."
 		from := at.Position.Start
-		if strings.HasPrefix(h.layout.text, "\ufeff") {
+		if strings.HasPrefix(h.layout.Text, "\ufeff") {
 			from += len("\ufeff") // the parser counts from behind the mark
 		}
-		h.place(&p, span{from, from + max(at.Position.Len, 1)})
+		h.place(&p, tomlpos.Span{From: from, To: from + max(at.Position.Len, 1)})
 	}
 	return p
 }
@@ -89,8 +91,8 @@ func (h *Hub) plainNumbers(v any, path []string) any {
 	case int64:
 		return json.Number(strconv.FormatInt(v, 10))
 	case float64:
-		if e, ok := h.layout.find(path); ok && !e.header {
-			return json.Number(strings.ReplaceAll(h.layout.text[e.value.from:e.value.to], "_", ""))
+		if e, ok := h.layout.Find(path...); ok && !e.Header {
+			return json.Number(strings.ReplaceAll(h.layout.Text[e.Value.From:e.Value.To], "_", ""))
 		}
 		return json.Number(strconv.FormatFloat(v, 'g', -1, 64))
 	}
@@ -98,23 +100,23 @@ func (h *Hub) plainNumbers(v any, path []string) any {
 }
 
 // place sets a problem's range.
-func (h *Hub) place(p *Problem, s span) {
-	p.Line, p.Col = h.layout.position(s.from)
-	p.EndLine, p.EndCol = h.layout.position(s.to)
+func (h *Hub) place(p *Problem, s tomlpos.Span) {
+	p.Line, p.Col = h.layout.Position(s.From)
+	p.EndLine, p.EndCol = h.layout.Position(s.To)
 }
 
 // problem makes a problem at a key's value, or at the key itself.
 func (h *Hub) problem(path []string, onKey bool, code, message string) Problem {
 	p := Problem{Layer: LayerFile, Key: strings.Join(path, "."), Code: code, Severity: Error, Message: message}
 	for n := len(path); n > 0; n-- {
-		e, ok := h.layout.find(path[:n])
+		e, ok := h.layout.Find(path[:n]...)
 		if !ok {
 			continue
 		}
-		if onKey || e.header || n < len(path) {
-			h.place(&p, e.key)
+		if onKey || e.Header || n < len(path) {
+			h.place(&p, e.Key)
 		} else {
-			h.place(&p, e.value)
+			h.place(&p, e.Value)
 		}
 		break
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"juliahub-lsp/internal/tomlpos"
 )
 
 // example is the file of the docs.
@@ -182,8 +184,8 @@ func TestProblems(t *testing.T) {
 
 // mark writes a problem's range into a text.
 func mark(text string, p Problem) string {
-	l := scan(text)
-	from, to := l.offset(p.Line, p.Col), l.offset(p.EndLine, p.EndCol)
+	l := tomlpos.Scan(text)
+	from, to := l.Offset(p.Line, p.Col), l.Offset(p.EndLine, p.EndCol)
 	if to < from {
 		return fmt.Sprintf("backwards: %+v", p)
 	}
@@ -427,14 +429,14 @@ func FuzzHub(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		_, problems := hub(text, "a")
-		l := scan(text)
+		l := tomlpos.Scan(text)
 		for _, p := range problems {
-			if p.Line < 0 || p.Col < 0 || p.EndLine < p.Line || p.EndLine >= len(l.lines) || p.EndLine == p.Line && p.EndCol < p.Col {
+			if p.Line < 0 || p.Col < 0 || p.EndLine < p.Line || p.EndLine >= strings.Count(text, "\n")+1 || p.EndLine == p.Line && p.EndCol < p.Col {
 				t.Errorf("%q: %+v", text, p)
 			}
 		}
-		for _, e := range l.entries {
-			if e.key.from > e.key.to || e.value.from > e.value.to || e.value.to > len(text) || e.key.to > len(text) {
+		for _, e := range l.Entries {
+			if e.Key.From > e.Key.To || e.Value.From > e.Value.To || e.Value.To > len(text) || e.Key.To > len(text) {
 				t.Errorf("%q: %+v", text, e)
 			}
 		}

@@ -1,4 +1,9 @@
-package settings
+// Package tomlpos finds where the keys and values of a TOML text stand.
+//
+// BurntSushi/toml decides what a text means and whether it is valid; it does not
+// tell places. This scanner does, in valid texts exactly, in broken ones (while
+// someone types) as far as it can.
+package tomlpos
 
 import (
 	"sort"
@@ -9,40 +14,39 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// BurntSushi/toml decides what a text means and whether it is valid; it does not
-// say where a key or value stands. This scanner finds the places, in valid texts
-// exactly, in broken ones (while someone types) as far as it can.
+// Span is a range of bytes.
+type Span struct{ From, To int }
 
-// span is a range of bytes.
-type span struct{ from, to int }
-
-// entry is where one key and its value stand. In arrays the last element of the
-// path is "[0]", "[1]", …, and key is the value's own place.
-type entry struct {
-	path       []string
-	key, value span
-	header     bool // from [a.b]: there is no value
+// Entry is where one key and its value stand. In arrays, arrays of tables
+// included, a part of the path is "[0]", "[1]", …; of an array's element Key is
+// the value's own place.
+type Entry struct {
+	Path       []string
+	Key, Value Span
+	Header     bool // from [a.b]: there is no value
 }
 
-// layout is where everything in a text stands.
-type layout struct {
-	text    string
-	lines   []int // offset of each line's start
-	entries []entry
-	byPath  map[string]int // the first entry of each path
+// Layout is where everything in a text stands.
+type Layout struct {
+	Text    string
+	Entries []Entry // in the order of the text
+
+	lines  []int          // offset of each line's start
+	byPath map[string]int // the first entry of each path
+	tables map[string]int // number of elements of each array of tables
 }
 
 func pathKey(path []string) string { return strings.Join(path, "\x00") }
 
-// scan finds the places of all keys and values.
-func scan(text string) *layout {
-	l := &layout{text: text, lines: []int{0}, byPath: map[string]int{}}
+// Scan finds the places of all keys and values.
+func Scan(text string) *Layout {
+	l := &Layout{Text: text, lines: []int{0}, byPath: map[string]int{}, tables: map[string]int{}}
 	for i := range len(text) {
 		if text[i] == '\n' {
 			l.lines = append(l.lines, i+1)
 		}
 	}
-	s := scanner{layout: l}
+	s := scanner{Layout: l}
 	if strings.HasPrefix(text, "\ufeff") {
 		s.pos = len("\ufeff")
 	}
@@ -50,23 +54,23 @@ func scan(text string) *layout {
 	return l
 }
 
-// find returns the entry of a path.
-func (l *layout) find(path []string) (entry, bool) {
+// Find returns the entry of a path.
+func (l *Layout) Find(path ...string) (Entry, bool) {
 	i, ok := l.byPath[pathKey(path)]
 	if !ok {
-		return entry{}, false
+		return Entry{}, false
 	}
-	return l.entries[i], true
+	return l.Entries[i], true
 }
 
-// position gives the 0-based line and UTF-16 column of an offset.
-func (l *layout) position(offset int) (line, col int) {
-	offset = min(max(offset, 0), len(l.text))
+// Position gives the 0-based line and UTF-16 column of an offset.
+func (l *Layout) Position(offset int) (line, col int) {
+	offset = min(max(offset, 0), len(l.Text))
 	line = sort.SearchInts(l.lines, offset+1) - 1
-	for offset > l.lines[line] && offset < len(l.text) && !utf8.RuneStart(l.text[offset]) {
+	for offset > l.lines[line] && offset < len(l.Text) && !utf8.RuneStart(l.Text[offset]) {
 		offset-- // a parser may point into a character
 	}
-	return line, utf16Len(l.text[l.lines[line]:offset])
+	return line, utf16Len(l.Text[l.lines[line]:offset])
 }
 
 // utf16Len is the length of s in UTF-16 units, a byte-order mark not counted.
@@ -80,20 +84,20 @@ func utf16Len(s string) (n int) {
 	return n
 }
 
-// offset is the reverse of position.
-func (l *layout) offset(line, col int) int {
+// Offset is the reverse of Position.
+func (l *Layout) Offset(line, col int) int {
 	if line < 0 {
 		return 0
 	}
 	if line >= len(l.lines) {
-		return len(l.text)
+		return len(l.Text)
 	}
 	at := l.lines[line]
-	if line == 0 && strings.HasPrefix(l.text, "\ufeff") {
+	if line == 0 && strings.HasPrefix(l.Text, "\ufeff") {
 		at = len("\ufeff")
 	}
-	for col > 0 && at < len(l.text) && l.text[at] != '\n' {
-		r, size := utf8.DecodeRuneInString(l.text[at:])
+	for col > 0 && at < len(l.Text) && l.Text[at] != '\n' {
+		r, size := utf8.DecodeRuneInString(l.Text[at:])
 		at += size
 		if col--; r > 0xFFFF {
 			col--
@@ -103,40 +107,37 @@ func (l *layout) offset(line, col int) int {
 }
 
 type scanner struct {
-	*layout
+	*Layout
 	pos   int
 	depth int
 }
 
 func (s *scanner) peek() byte {
-	if s.pos < len(s.text) {
-		return s.text[s.pos]
+	if s.pos < len(s.Text) {
+		return s.Text[s.pos]
 	}
 	return 0
 }
 
-func (s *scanner) add(path []string, key, value span, header bool) {
+func (s *scanner) add(path []string, key, value Span, header bool) {
 	path = append([]string(nil), path...)
 	k := pathKey(path)
 	if _, ok := s.byPath[k]; !ok {
-		s.byPath[k] = len(s.entries)
+		s.byPath[k] = len(s.Entries)
 	}
-	s.entries = append(s.entries, entry{path, key, value, header})
+	s.Entries = append(s.Entries, Entry{path, key, value, header})
 }
 
 func (s *scanner) document() {
 	var table []string
 	for {
 		s.blank(true)
-		if s.pos >= len(s.text) {
+		if s.pos >= len(s.Text) {
 			return
 		}
 		start := s.pos
 		if s.peek() == '[' {
-			for s.peek() == '[' {
-				s.pos++
-			}
-			table = s.keys(nil, true)
+			table = s.header()
 		} else {
 			s.keyValue(table)
 		}
@@ -147,19 +148,37 @@ func (s *scanner) document() {
 	}
 }
 
+// header reads "[a.b" or "[[a.b" and returns the table that it opens.
+func (s *scanner) header() []string {
+	double := strings.HasPrefix(s.Text[s.pos:], "[[")
+	if s.pos++; double {
+		s.pos++
+	}
+	path := s.keys(nil, true)
+	if !double || len(path) == 0 {
+		return path
+	}
+	k := pathKey(path)
+	element := append(path, "["+strconv.Itoa(s.tables[k])+"]")
+	s.tables[k]++
+	at := s.Entries[len(s.Entries)-1].Key
+	s.add(element, at, at, true)
+	return element
+}
+
 // restOfLine skips what is left after a header or value.
 func (s *scanner) restOfLine() {
-	if i := strings.IndexByte(s.text[s.pos:], '\n'); i >= 0 {
+	if i := strings.IndexByte(s.Text[s.pos:], '\n'); i >= 0 {
 		s.pos += i + 1
 	} else {
-		s.pos = len(s.text)
+		s.pos = len(s.Text)
 	}
 }
 
 // blank skips white space and, with lines, line ends and comments.
 func (s *scanner) blank(lines bool) {
-	for s.pos < len(s.text) {
-		switch c := s.text[s.pos]; {
+	for s.pos < len(s.Text) {
+		switch c := s.Text[s.pos]; {
 		case c == ' ' || c == '\t':
 			s.pos++
 		case lines && (c == '\n' || c == '\r'):
@@ -182,6 +201,9 @@ func (s *scanner) keys(prefix []string, header bool) []string {
 		if !ok {
 			return path
 		}
+		if n := s.tables[pathKey(path)]; header && n > 0 {
+			path = append(path, "["+strconv.Itoa(n-1)+"]") // the last element
+		}
 		path = append(path, part)
 		s.add(path, at, at, header)
 		s.blank(false)
@@ -192,16 +214,16 @@ func (s *scanner) keys(prefix []string, header bool) []string {
 	}
 }
 
-func (s *scanner) key() (string, span, bool) {
+func (s *scanner) key() (string, Span, bool) {
 	from := s.pos
 	if c := s.peek(); c == '"' || c == '\'' {
 		at := s.quoted(c)
-		return unquote(s.text[at.from:at.to]), at, true
+		return unquote(s.Text[at.From:at.To]), at, true
 	}
-	for s.pos < len(s.text) && !strings.ContainsRune(" \t\r\n.=[]{},#\"'", rune(s.text[s.pos])) {
+	for s.pos < len(s.Text) && !strings.ContainsRune(" \t\r\n.=[]{},#\"'", rune(s.Text[s.pos])) {
 		s.pos++
 	}
-	return s.text[from:s.pos], span{from, s.pos}, s.pos > from
+	return s.Text[from:s.pos], Span{from, s.pos}, s.pos > from
 }
 
 // unquote reads a quoted key as TOML does; what is not one stays as it is.
@@ -218,21 +240,21 @@ func (s *scanner) keyValue(table []string) {
 	if len(path) == len(table) {
 		return
 	}
-	last := len(s.entries) - 1
+	last := len(s.Entries) - 1
 	s.blank(false)
 	if s.peek() != '=' {
 		return
 	}
 	s.pos++
 	s.blank(false)
-	s.entries[last].value = s.value(path)
+	s.Entries[last].Value = s.value(path)
 }
 
 // maxNesting bounds recursion: JuliaHub.toml needs four levels.
 const maxNesting = 100
 
 // value reads a value, adding entries for what is inside it.
-func (s *scanner) value(path []string) span {
+func (s *scanner) value(path []string) Span {
 	from := s.pos
 	s.depth++
 	defer func() { s.depth-- }()
@@ -246,27 +268,27 @@ func (s *scanner) value(path []string) span {
 	case c == '{':
 		s.inlineTable(path)
 	default:
-		for s.pos < len(s.text) && !strings.ContainsRune(",]}#\r\n", rune(s.text[s.pos])) {
+		for s.pos < len(s.Text) && !strings.ContainsRune(",]}#\r\n", rune(s.Text[s.pos])) {
 			s.pos++
 		}
-		return span{from, from + len(strings.TrimRight(s.text[from:s.pos], " \t"))}
+		return Span{from, from + len(strings.TrimRight(s.Text[from:s.pos], " \t"))}
 	}
-	return span{from, s.pos}
+	return Span{from, s.pos}
 }
 
 func (s *scanner) array(path []string) {
 	s.pos++
 	for i := 0; ; i++ {
 		s.blank(true)
-		if s.pos >= len(s.text) || s.peek() == ']' {
+		if s.pos >= len(s.Text) || s.peek() == ']' {
 			break
 		}
 		start := s.pos
 		element := append(append([]string(nil), path...), "["+strconv.Itoa(i)+"]")
-		at := len(s.entries)
-		s.add(element, span{}, span{}, false)
+		at := len(s.Entries)
+		s.add(element, Span{}, Span{}, false)
 		v := s.value(element)
-		s.entries[at].key, s.entries[at].value = v, v
+		s.Entries[at].Key, s.Entries[at].Value = v, v
 		s.blank(true)
 		if s.peek() == ',' {
 			s.pos++
@@ -282,7 +304,7 @@ func (s *scanner) inlineTable(path []string) {
 	s.pos++
 	for {
 		s.blank(true)
-		if s.pos >= len(s.text) || s.peek() == '}' {
+		if s.pos >= len(s.Text) || s.peek() == '}' {
 			break
 		}
 		start := s.pos
@@ -305,33 +327,33 @@ func (s *scanner) close(c byte) {
 }
 
 // quoted reads a string of any of the four kinds.
-func (s *scanner) quoted(q byte) span {
+func (s *scanner) quoted(q byte) Span {
 	from := s.pos
 	long := strings.Repeat(string(q), 3)
-	if strings.HasPrefix(s.text[s.pos:], long) {
+	if strings.HasPrefix(s.Text[s.pos:], long) {
 		s.pos += 3
-		for s.pos < len(s.text) && !strings.HasPrefix(s.text[s.pos:], long) {
+		for s.pos < len(s.Text) && !strings.HasPrefix(s.Text[s.pos:], long) {
 			s.escaped(q)
 		}
-		s.pos = min(s.pos+3, len(s.text))
+		s.pos = min(s.pos+3, len(s.Text))
 		for extra := 0; extra < 2 && s.peek() == q; extra++ {
 			s.pos++ // up to two quotes may stand before the closing three
 		}
-		return span{from, s.pos}
+		return Span{from, s.pos}
 	}
 	s.pos++
-	for s.pos < len(s.text) && s.text[s.pos] != q && s.text[s.pos] != '\n' {
+	for s.pos < len(s.Text) && s.Text[s.pos] != q && s.Text[s.pos] != '\n' {
 		s.escaped(q)
 	}
 	if s.peek() == q {
 		s.pos++
 	}
-	return span{from, s.pos}
+	return Span{from, s.pos}
 }
 
 // escaped moves over one character of a string.
 func (s *scanner) escaped(q byte) {
-	if q == '"' && s.text[s.pos] == '\\' && s.pos+1 < len(s.text) {
+	if q == '"' && s.Text[s.pos] == '\\' && s.pos+1 < len(s.Text) {
 		s.pos++
 	}
 	s.pos++
