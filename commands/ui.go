@@ -124,10 +124,13 @@ type Job struct {
 	Results    []JobFile  `json:"results,omitempty"` // result files the job has
 	Outputs    string     `json:"outputs,omitempty"`
 	Watched    bool       `json:"watched"`
-	Dismissed  bool       `json:"dismissed,omitempty"` // the person is done with it: no lens, no problems
-	Trouble    string     `json:"trouble,omitempty"`   // why the server is not heard: "network lost", "login expired"
-	Percent    *float64   `json:"percent,omitempty"`   // 0–100, of a job that reports progress
-	FailedAt   *Spot      `json:"failedAt,omitempty"`  // where it failed, when that is known
+	// Settled says that the work at the job's end is done: the log file is
+	// complete, the place of a failure known, the automatic download over.
+	Settled   bool     `json:"settled,omitempty"`
+	Dismissed bool     `json:"dismissed,omitempty"` // the person is done with it: no lens, no problems
+	Trouble   string   `json:"trouble,omitempty"`   // why the server is not heard: "network lost", "login expired"
+	Percent   *float64 `json:"percent,omitempty"`   // 0–100, of a job that reports progress
+	FailedAt  *Spot    `json:"failedAt,omitempty"`  // where it failed, when that is known
 }
 
 // Spot is a line of a local file.

@@ -130,7 +130,7 @@ func (s *Session) jobOf(r *track.Record) Job {
 		File: r.File, URI: r.URI, Alias: r.Alias, Profile: r.Profile, Node: r.Node, Price: r.Price, Nodes: r.Nodes,
 		LimitHours: r.LimitHours, Server: r.Server, URL: r.URL, Created: r.Created,
 		Submitted: r.Submitted, Started: r.Started, Ended: r.Ended, LastLine: r.LastLine,
-		Outputs: r.Outputs, Watched: !r.Unwatched && !r.Dismissed, Dismissed: r.Dismissed, Trouble: r.Trouble,
+		Outputs: r.Outputs, Watched: !r.Unwatched && !r.Dismissed, Dismissed: r.Dismissed, Trouble: r.Trouble, Settled: r.Settled,
 	}
 	if !r.Seen.IsZero() {
 		seen := r.Seen

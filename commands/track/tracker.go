@@ -245,7 +245,7 @@ func (t *Tracker) poll(ctx context.Context, name string, records []Record) {
 	now := time.Now()
 	s := t.server(name)
 	t.planSearches(records, now)
-	if now.Before(t.due(s, records)) {
+	if now.Before(t.due(s, records, now)) {
 		return
 	}
 	client, err := t.cfg.Connect(name)
@@ -314,12 +314,11 @@ func (t *Tracker) planSearches(records []Record, now time.Time) {
 }
 
 // due returns when the server is to be asked next for these records.
-func (t *Tracker) due(s *server, records []Record) time.Time {
-	now := time.Now()
-	var at time.Time
-	sooner := func(x time.Time) {
-		if at.IsZero() || x.Before(at) {
-			at = x
+func (t *Tracker) due(s *server, records []Record, now time.Time) time.Time {
+	at, any := now.Add(slowTick), false
+	sooner := func(x time.Time) { // the zero time is "at once"
+		if !any || x.Before(at) {
+			at, any = x, true
 		}
 	}
 	for _, r := range records {
@@ -336,8 +335,8 @@ func (t *Tracker) due(s *server, records []Record) time.Time {
 			}
 		}
 	}
-	if at.IsZero() { // nothing to ask for
-		return now.Add(slowTick)
+	if !any { // nothing to ask for
+		return at
 	}
 	if s.failures > 0 && at.Before(s.next) {
 		at = s.next
@@ -667,7 +666,7 @@ func (t *Tracker) pause(now time.Time) time.Duration {
 	wake := now.Add(scanEvery)
 	if t.release != nil {
 		for name, records := range byServer(t.cfg.Ledger.Select((*Record).Live)) {
-			if at := t.due(t.server(name), records); at.Before(wake) {
+			if at := t.due(t.server(name), records, now); at.Before(wake) {
 				wake = at
 			}
 		}

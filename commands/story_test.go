@@ -1,0 +1,308 @@
+package commands_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"juliahub-lsp/commands"
+	"juliahub-lsp/jobapi/emulator"
+)
+
+func TestScriptFromSubmitToResults(t *testing.T) {
+	var got emulator.Stage
+	w := newWorld(t, emulator.Config{Simulate: func(_ context.Context, s *emulator.Stage) error {
+		got = *s
+		s.Print("hello from the job")
+		return errors.Join(s.Result("answer.txt", []byte("42\n")), s.Outputs(`{"answer":42}`))
+	}})
+	w.write("Project.toml", "[deps]\n")
+	w.write("Manifest.toml", "manifest_format = \"2.0\"\n")
+	path := w.write("src/pi.jl", "println(1)\n")
+	s, ui := w.session()
+
+	began := time.Now()
+	sub, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if time.Since(began) > time.Second {
+		t.Error("a command must answer within a second")
+	}
+	ui.await("the job's end", func() bool { return ui.jobs[sub.Submission].Settled })
+	job := ui.jobs[sub.Submission]
+	if job.State != commands.StateCompleted {
+		t.Fatalf("the job is %s: %s", job.State, ui.dump())
+	}
+	if got.Code != "println(1)\n" || got.Project != "[deps]\n" || !strings.Contains(got.Manifest, "2.0") {
+		t.Errorf("sent code %q, project %q, manifest %q", got.Code, got.Project, got.Manifest)
+	}
+	if got.Args["JULIAHUB_LSP_SUBMISSION"] != sub.Submission {
+		t.Errorf("the job carries %v", got.Args)
+	}
+	if !hasProblem(ui.problems[path], "job-completed", 0) {
+		t.Errorf("problems: %+v", ui.problems[path])
+	}
+	log, err := os.ReadFile(job.LogFile)
+	if err != nil || strings.Count(string(log), "hello from the job\n") != 1 {
+		t.Errorf("the log is %q (%v)", log, err)
+	}
+
+	done, err := s.DownloadResults(t.Context(), ofJob(commands.JobArgs{Job: job.ID, Wait: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(w.dir, "juliahub-results", job.ID)
+	if done.Dir != dir {
+		t.Errorf("results are in %s, want %s", done.Dir, dir)
+	}
+	for name, want := range map[string]string{
+		"juliahub-results/.gitignore": "*\n", "juliahub-results/.juliabundleignore": "*\n",
+		"juliahub-results/" + job.ID + "/answer.txt": "42\n", "juliahub-results/" + job.ID + "/results.json": `{"answer":42}`,
+	} {
+		data, err := os.ReadFile(filepath.Join(w.dir, name))
+		if err != nil || string(data) != want {
+			t.Errorf("%s holds %q (%v), want %q", name, data, err, want)
+		}
+	}
+	left, err := filepath.Glob(filepath.Join(dir, ".juliahub-*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("temporary files are left: %v", left)
+	}
+	ui.await("every task ended once", func() bool {
+		for _, task := range ui.tasks {
+			if len(task.ended) != 1 {
+				return false
+			}
+		}
+		return len(ui.tasks) > 0
+	})
+}
+
+func TestFailureStandsAtItsLine(t *testing.T) {
+	w := newWorld(t, emulator.Config{Simulate: func(_ context.Context, s *emulator.Stage) error {
+		s.Print("working")
+		s.Print("ERROR: LoadError: DomainError with -1.0:\nsqrt was called with a negative real argument")
+		s.Print("Stacktrace:")
+		s.Print(" [1] sqrt(::Float64) at ./math.jl:573")
+		s.Print(" [2] g(::Int64) at /home/jovyan/code.jl:3")
+		s.Print(" [3] top-level scope at /home/jovyan/code.jl:5")
+		s.Print("in expression starting at /home/jovyan/code.jl:5")
+		return errors.New("exit status 1")
+	}})
+	path := w.write("fails.jl", "# a\n# b\ng(x) = sqrt(-1.0)\n\ng(1)\n")
+	s, ui := w.session()
+	sub, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the error", func() bool { return hasProblem(ui.problems[path], "job-failed", 2) })
+	ui.await("the message", func() bool { return ui.jobs[sub.Submission].Settled && len(ui.said) == 2 })
+	if at := ui.jobs[sub.Submission].FailedAt; at == nil || at.Path != path || at.Line != 2 {
+		t.Errorf("failed at %+v", at)
+	}
+	if _, err := s.DismissJob(t.Context(), ofJob(commands.JobArgs{Submission: sub.Submission})); err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the problems to go", func() bool { return len(ui.problems[path]) == 0 })
+}
+
+func TestAppBundleArrives(t *testing.T) {
+	var bundle string
+	w := newWorld(t, emulator.Config{Simulate: func(_ context.Context, s *emulator.Stage) error {
+		bundle = s.Bundle
+		return nil
+	}})
+	w.write("Project.toml", "name = \"P\"\n[deps]\n")
+	w.write("Manifest.toml", "")
+	w.write("data.csv", "1,2\n")
+	path := w.write("scripts/run.jl", "println(1)\n")
+	s, ui := w.session()
+	sub, err := s.SubmitAppBundle(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
+	if err != nil {
+		t.Fatal(err, ui.dump())
+	}
+	if sub.Job == "" || sub.URL == "" {
+		t.Errorf("with wait the job's id is in the answer: %+v", sub)
+	}
+	ui.await("the job's end", func() bool { return ui.jobs[sub.Submission].Settled })
+	if state := ui.jobs[sub.Submission].State; state != commands.StateCompleted || bundle == "" {
+		t.Errorf("the job is %s, its bundle %q: %s", state, bundle, ui.dump())
+	}
+	if h := ui.history[sub.Submission]; len(h) < 4 || h[0] != commands.StateBundling || h[1] != commands.StateUploading || h[2] != commands.StateSubmitting {
+		t.Errorf("the states were %v", h)
+	}
+}
+
+func TestSameSubmissionUnderWayIsJoined(t *testing.T) {
+	w := newWorld(t, emulator.Config{})
+	if err := w.hub.Inject(emulator.Fault{Kind: emulator.FaultLatency, Path: "/app/config/nodespecs/info", Delay: 300 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	path := w.write("a.jl", "1\n")
+	s, ui := w.session()
+	first, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.Submission != first.Submission || !second.Joined {
+		t.Errorf("first %+v, second %+v", first, second)
+	}
+	w.write("a.jl", "2\n")
+	third, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the question and its harmless answer", func() bool {
+		return len(ui.asked) == 1 && ui.state(third.Submission) == commands.StateCancelled
+	})
+	ui.await("the first one", func() bool { return ui.state(first.Submission) == commands.StateCompleted })
+	if n := w.hub.Counters()["POST /juliaruncloud/submit_job"]; n != 1 {
+		t.Errorf("%d jobs were submitted", n)
+	}
+}
+
+func TestCancelBeforeAnythingIsSent(t *testing.T) {
+	w := newWorld(t, emulator.Config{})
+	if err := w.hub.Inject(emulator.Fault{Kind: emulator.FaultLatency, Path: "/app/config/nodespecs/info", Delay: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	path := w.write("a.jl", "1\n")
+	s, ui := w.session()
+	sub, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ui.await("its progress", func() bool { return len(ui.tasks) == 1 })
+	if _, err := s.CancelJob(t.Context(), ofJob(commands.JobArgs{Submission: sub.Submission})); err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the cancellation", func() bool { return ui.state(sub.Submission) == commands.StateCancelled && len(ui.tasks[0].ended) == 1 })
+	if w.hub.Counters()["POST /juliaruncloud/submit_job"] != 0 {
+		t.Error("something was submitted")
+	}
+}
+
+func TestCancelWhileItIsSentKillsTheJobLater(t *testing.T) {
+	w := newWorld(t, emulator.Config{Simulate: func(ctx context.Context, s *emulator.Stage) error { return s.Wait(ctx, time.Hour) }})
+	if err := w.hub.Inject(emulator.Fault{Kind: emulator.FaultLatency, Path: "/juliaruncloud/submit_job", Delay: 300 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	path := w.write("a.jl", "1\n")
+	s, ui := w.session()
+	sub, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the sending", func() bool { return ui.state(sub.Submission) == commands.StateSubmitting })
+	if _, err := s.CancelJob(t.Context(), ofJob(commands.JobArgs{Submission: sub.Submission})); err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the kill", func() bool { return ui.state(sub.Submission) == commands.StateStopped })
+}
+
+func TestRefusedBeforeAndAfter(t *testing.T) {
+	w := newWorld(t, emulator.Config{})
+	path := w.write("a.jl", "1\n")
+	s, ui := w.session()
+	_, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{Wait: true, Settings: map[string]json.RawMessage{"ncpu": json.RawMessage("4096")}}))
+	var no *commands.NotSubmittedError
+	if !errors.As(err, &no) || no.Reason == "" {
+		t.Errorf("want a reason, got %v", err)
+	}
+	if len(ui.said) > 0 {
+		t.Errorf("who waits is told by the answer alone, but was told %q", ui.said)
+	}
+}
+
+// One click is never two jobs: whatever breaks around the one request, there is
+// one job and its id is known, or none and why.
+func TestNeverTwo(t *testing.T) {
+	const submit = "/juliaruncloud/submit_job"
+	for name, test := range map[string]struct {
+		fault emulator.Fault
+		jobs  int
+	}{
+		"reset after the server acted":   {emulator.Fault{Kind: emulator.FaultReset, Path: submit, After: true}, 1},
+		"502 after the server acted":     {emulator.Fault{Kind: emulator.FaultStatus, Status: 502, Path: submit, After: true}, 1},
+		"garbage after the server acted": {emulator.Fault{Kind: emulator.FaultGarbage, Path: submit, After: true}, 1},
+		"reset before":                   {emulator.Fault{Kind: emulator.FaultReset, Path: submit}, 0},
+		"502 before":                     {emulator.Fault{Kind: emulator.FaultStatus, Status: 502, Path: submit}, 0},
+		"307":                            {emulator.Fault{Kind: emulator.FaultStatus, Status: 307, Path: submit}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, emulator.Config{})
+			if err := w.hub.Inject(test.fault); err != nil {
+				t.Fatal(err)
+			}
+			path := w.write("a.jl", "1\n")
+			s, ui := w.session()
+			in := script(path, commands.SubmitArgs{Wait: true})
+			in.Settle = 2 * time.Second
+			if test.jobs == 0 {
+				in.Settle = 200 * time.Millisecond
+			}
+			sub, err := s.SubmitScript(t.Context(), in)
+			switch {
+			case test.jobs == 1 && (err != nil || sub.Job == ""):
+				t.Errorf("the job was not found: %+v, %v, %s", sub, err, ui.dump())
+			case test.jobs == 0 && err == nil && sub.State != commands.StateUnknown:
+				t.Errorf("want none or unknown, got %+v", sub)
+			case test.jobs == 0 && sub.Job != "":
+				t.Errorf("a job from nowhere: %+v", sub)
+			}
+			if n := w.hub.Counters()["POST "+submit]; n != 1 {
+				t.Errorf("%d requests to submit", n)
+			}
+		})
+	}
+}
+
+func TestNextStartPicksTheJobUp(t *testing.T) {
+	end := make(chan struct{})
+	w := newWorld(t, emulator.Config{Simulate: func(ctx context.Context, s *emulator.Stage) error {
+		s.Print("begun")
+		select {
+		case <-end:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		s.Print("finished")
+		return s.Result("r.txt", []byte("r"))
+	}})
+	path := w.write("a.jl", "1\n")
+	first, ui := w.session()
+	sub, err := first.SubmitScript(t.Context(), script(path, commands.SubmitArgs{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the run", func() bool {
+		return ui.state(sub.Submission) == commands.StateRunning && ui.jobs[sub.Submission].LastLine == "begun"
+	})
+	closeSession(t, first)
+
+	second, ui := w.session()
+	second.SettingsChanged([]byte(`{"results":{"autoDownload":true}}`))
+	ui.await("the progress of the running job", func() bool { return len(ui.tasks) == 1 && ui.state(sub.Submission) == commands.StateRunning })
+	close(end)
+	ui.await("the end", func() bool { return ui.jobs[sub.Submission].Settled && len(ui.tasks[0].ended) == 1 })
+	if !hasProblem(ui.problems[path], "job-completed", 0) {
+		t.Errorf("problems: %+v", ui.problems[path])
+	}
+	if data, err := os.ReadFile(filepath.Join(w.dir, "juliahub-results", ui.jobs[sub.Submission].ID, "r.txt")); err != nil || string(data) != "r" {
+		t.Errorf("automatic download brought %q, %v", data, err)
+	}
+	log, err := os.ReadFile(ui.jobs[sub.Submission].LogFile)
+	if err != nil || strings.Count(string(log), "begun\n") != 1 || strings.Count(string(log), "finished\n") != 1 {
+		t.Errorf("the log is %q, %v", log, err)
+	}
+}
