@@ -44,6 +44,8 @@ func (e *Emulator) handleControl(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		reply(w, http.StatusOK, map[string]any{"success": true})
+	case "POST /emulator/approve":
+		e.controlApprove(w, r)
 	case "POST /emulator/auth.toml":
 		e.controlAuth(w, r)
 	default:
@@ -64,6 +66,22 @@ func (e *Emulator) controlInject(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		err = e.Inject(in.Fault)
+	}
+	if err != nil {
+		reply(w, http.StatusBadRequest, map[string]any{"success": false, "message": err.Error()})
+		return
+	}
+	reply(w, http.StatusOK, map[string]any{"success": true})
+}
+
+func (e *Emulator) controlApprove(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		UserCode string `json:"user_code"`
+		Deny     bool   `json:"deny"`
+	}
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&in)
+	if err == nil {
+		err = e.Approve(in.UserCode, !in.Deny)
 	}
 	if err != nil {
 		reply(w, http.StatusBadRequest, map[string]any{"success": false, "message": err.Error()})

@@ -12,6 +12,7 @@ package emulator
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -54,6 +57,9 @@ type Config struct {
 	// sign-in and refresh. 0 stands for an hour. Token itself does not expire
 	// unless ExpireTokens is called.
 	TokenLife time.Duration
+	// SignInInterval is how long a client of the device flow has to wait between
+	// its polls. 0 stands for 5 s.
+	SignInInterval time.Duration
 	// Generation is the job images' generation: 1 knows RESULTS, RESULTS_FILE and
 	// PORT, 2 knows JULIAHUB_RESULTS_SUMMARY_FILE, JULIAHUB_RESULTS_UPLOAD_DIR and
 	// JULIAHUB_APP_PORT, and ends a killed job as Completed. 0 knows all of them.
@@ -84,6 +90,7 @@ type Emulator struct {
 	faults    *faults
 	counters  *counters
 	jobs      *jobTable
+	signIns   *signIns
 
 	ctx   context.Context // ends with Close: jobs and streams live in it
 	stop  context.CancelCauseFunc
@@ -92,6 +99,8 @@ type Emulator struct {
 	mu      sync.Mutex // guards what follows
 	url     string
 	servers []*http.Server
+	hosts   map[string]bool // the names that Start was given
+	tls     *tls.Config     // made when it is needed first
 	closed  bool
 }
 
@@ -103,7 +112,7 @@ func New(cfg Config) (*Emulator, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Emulator{cfg: cfg, log: cfg.Logger, dir: cfg.Data, julia: julia, faults: &faults{}, counters: &counters{}}
+	e := &Emulator{cfg: cfg, log: cfg.Logger, dir: cfg.Data, julia: julia, faults: &faults{}, counters: &counters{}, signIns: &signIns{}, hosts: map[string]bool{}}
 	if e.dir == "" {
 		if e.dir, err = os.MkdirTemp("", "juliahub-emulator-"); err != nil {
 			return nil, fmt.Errorf("make the emulator's directory: %w", err)
@@ -148,6 +157,9 @@ func (c Config) withDefaults() Config {
 	if c.TokenLife <= 0 {
 		c.TokenLife = time.Hour
 	}
+	if c.SignInInterval <= 0 {
+		c.SignInInterval = 5 * time.Second
+	}
 	return c
 }
 
@@ -190,34 +202,39 @@ func (e *Emulator) Start(addr string, useTLS bool) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("emulator: %w", err)
 	}
-	return e.serve(ln, host, useTLS)
+	e.mu.Lock()
+	e.hosts[host] = true
+	e.mu.Unlock()
+	url, _, err := e.serve(ln, host, useTLS, e) // Close stops it
+	if err != nil {
+		return "", err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.url == "" {
+		e.url = url
+	}
+	return url, nil
 }
 
-func (e *Emulator) serve(ln net.Listener, host string, useTLS bool) (string, error) {
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	scheme := "http"
+// serve lets a handler answer at a listener until Close, or until the function
+// that it returns is called.
+func (e *Emulator) serve(ln net.Listener, host string, useTLS bool, h http.Handler) (url string, stop func(), err error) {
 	srv := &http.Server{
-		Handler:           e,
+		Handler:           h,
 		ReadHeaderTimeout: 30 * time.Second,
 		ErrorLog:          slog.NewLogLogger(e.log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return e.ctx },
 	}
 	if useTLS {
-		scheme = "https"
-		config, err := e.tlsConfig(host)
-		if err != nil {
-			return "", errors.Join(err, ln.Close())
+		if srv.TLSConfig, err = e.tlsConfig(host); err != nil {
+			return "", nil, errors.Join(err, ln.Close())
 		}
-		srv.TLSConfig = config
 	}
-	url := scheme + "://" + net.JoinHostPort(host, port)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		return "", errors.Join(errors.New("emulator: closed"), ln.Close())
-	}
-	if e.url == "" {
-		e.url = url
+		return "", nil, errors.Join(errors.New("emulator: closed"), ln.Close())
 	}
 	e.servers = append(e.servers, srv)
 	e.tasks.Go(func() {
@@ -231,7 +248,34 @@ func (e *Emulator) serve(ln net.Listener, host string, useTLS bool) (string, err
 			e.log.Error("the emulator stopped listening", "error", err)
 		}
 	})
-	return url, nil
+	return address(ln, useTLS), func() { e.unserve(srv) }, nil
+}
+
+// unserve stops one server.
+func (e *Emulator) unserve(srv *http.Server) {
+	e.mu.Lock()
+	e.servers = slices.DeleteFunc(e.servers, func(s *http.Server) bool { return s == srv })
+	e.mu.Unlock()
+	if err := srv.Close(); err != nil {
+		e.log.Warn("a listener did not close", "error", err)
+	}
+}
+
+// address is the base URL of a listener. The scheme's own port is left out, as
+// clients leave it out when they derive names from the URL.
+func address(ln net.Listener, useTLS bool) string {
+	scheme, usual := "http", "80"
+	if useTLS {
+		scheme, usual = "https", "443"
+	}
+	host, port, err := net.SplitHostPort(ln.Addr().String())
+	if err != nil || port != usual {
+		return scheme + "://" + ln.Addr().String()
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return scheme + "://" + host
 }
 
 // errClosing is why jobs end that are running at Close.

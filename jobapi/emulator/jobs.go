@@ -62,6 +62,8 @@ type job struct {
 	dir string
 	log *logStore
 
+	unpublish func() // takes an exposed port's address away, nil when it has none of its own
+
 	mu       sync.Mutex // guards what follows
 	rec      record
 	end      context.CancelCauseFunc // ends the run, nil when there is none

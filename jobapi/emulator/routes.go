@@ -30,15 +30,29 @@ func (e *Emulator) routes() *http.ServeMux {
 	private("GET /juliaruncloud/kill_job", e.handleKill)
 	private("POST /juliaruncloud/extend_job_time_limit", e.handleExtend)
 	private("GET /juliaruncloud/get_logs", e.handleLogs)
+	private("GET /ws/stream_logs", e.handleStream)
 
+	public("GET /auth/configuration", e.handleAuthConfiguration)
+	public("POST /auth/device/code", e.handleDeviceCode)
+	public("GET /auth/device", e.handleDevicePage)
+	public("POST /auth/device", e.handleDevicePage)
+	public("POST /auth/token", e.handleDeviceToken)
+	public("POST /auth/challenge", e.handleChallenge)
+	public("GET /auth/response", e.handleResponse)
+	public("POST /auth/claimtoken", e.handleClaim)
 	public("GET /auth/renew/token.toml/{flow}/{$}", e.handleRefresh)
 	public("GET /auth/renew/token.toml/{flow}", e.handleRefresh)
 	return mux
 }
 
-// ServeHTTP answers one request: control endpoints apart, it is counted, and an
-// injected fault may get the better of it.
+// ServeHTTP answers one request. Those for a job's host go to the job's program;
+// of the others, control endpoints apart, each is counted, and an injected fault
+// may get the better of it.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if j := e.exposed(r.Host); j != nil {
+		e.proxy(w, r, j)
+		return
+	}
 	if strings.HasPrefix(r.URL.Path, "/emulator/") {
 		e.handleControl(w, r)
 		return

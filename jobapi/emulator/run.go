@@ -40,7 +40,7 @@ func (e *Emulator) newJob(f *form, base string) (*job, error) {
 			j.rec.Fields[name] = value
 		}
 	}
-	j.rec.Expose = f.expose.at(j.rec.ID, base)
+	j.rec.Expose = f.expose
 	err = errors.Join(
 		e.addBytes(j, "code.jl", "input", []byte(f.fields["usercode"])),
 		e.addBytes(j, "code.jl", "source", []byte(f.fields["usercode"])),
@@ -54,7 +54,7 @@ func (e *Emulator) newJob(f *form, base string) (*job, error) {
 	if f.bundle != nil {
 		err = errors.Join(err, e.addUpload(j, *f.bundle))
 	}
-	if err != nil {
+	if err = errors.Join(err, e.publish(j, base)); err != nil {
 		return nil, err
 	}
 	return j, e.jobs.add(j)
@@ -101,8 +101,14 @@ func (e *Emulator) run(ctx context.Context, j *job) {
 		status = failed
 		j.logLine(e.now(), "Info", err.Error())
 	}
+	j.mu.Lock()
+	j.port = 0
+	j.mu.Unlock()
 	if err := j.finish(status, e.now()); err != nil {
 		e.log.Error("the emulator could not write a job down", "job", j.rec.ID, "error", err)
+	}
+	if j.unpublish != nil {
+		j.unpublish()
 	}
 }
 
@@ -202,7 +208,7 @@ func (e *Emulator) runJulia(ctx context.Context, j *job) error {
 			e.log.Warn("a job's directory could not be removed", "job", j.rec.ID, "error", err)
 		}
 	}()
-	if err := e.prepare(j, w); err != nil {
+	if err := errors.Join(e.prepare(j, w), e.choosePort(j)); err != nil {
 		j.logLine(e.now(), "Error", "The job could not be set up: "+err.Error())
 		return err
 	}

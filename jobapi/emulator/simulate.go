@@ -16,6 +16,7 @@ type Stage struct {
 	Project  string            // the environment's files of a script, "" when not sent
 	Manifest string
 	Bundle   string // path of the appbundle that was uploaded, "" for a script
+	Port     int    // where to listen at 127.0.0.1, 0 when no port is exposed
 
 	e *Emulator
 	j *job
@@ -95,6 +96,10 @@ func (e *Emulator) simulate(ctx context.Context, j *job) error {
 			return err
 		}
 	}
+	if err := e.choosePort(j); err != nil {
+		return err
+	}
+	s.Port = j.listenPort()
 	play := e.cfg.Simulate
 	if play == nil {
 		play = e.pretend

@@ -21,9 +21,21 @@ import (
 // certificateLife is how long a generated certificate is good for.
 const certificateLife = 365 * 24 * time.Hour
 
-// tlsConfig makes a certificate for the host, loopback and the names of jobs
-// with exposed ports, and leaves it as certificate.pem in the state's directory.
+// tlsConfig is the TLS of every listener. Its certificate is made when it is
+// needed first: for the host, loopback and the names of jobs with exposed ports.
+// It is left as certificate.pem in the state's directory.
 func (e *Emulator) tlsConfig(host string) (*tls.Config, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.tls != nil {
+		return e.tls, nil
+	}
+	config, err := e.makeCertificate(host)
+	e.tls = config
+	return config, err
+}
+
+func (e *Emulator) makeCertificate(host string) (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make the emulator's certificate: %w", err)
@@ -34,7 +46,10 @@ func (e *Emulator) tlsConfig(host string) (*tls.Config, error) {
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(certificateLife),
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true, IsCA: true,
-		DNSNames: []string{"localhost", "*.launch.localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		DNSNames: []string{"localhost", "*" + launchDomain}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+	}
+	for i := range extraAddresses {
+		template.IPAddresses = append(template.IPAddresses, extraAddress(i))
 	}
 	if ip := net.ParseIP(host); ip != nil {
 		template.IPAddresses = append(template.IPAddresses, ip)
