@@ -27,6 +27,9 @@ func julia(t *testing.T) string {
 	return ""
 }
 
+// emptyRegistry keeps Pkg from asking for General.
+const emptyRegistry = "name = \"Empty\"\nuuid = \"00000000-0000-4000-8000-000000000001\"\nrepo = \"\"\n\n[packages]\n"
+
 // job is a machine of its own for an unpacked bundle: an empty depot (but for a
 // registry without packages, so that Pkg does not ask for General) and no network.
 type job struct {
@@ -52,8 +55,7 @@ func newJob(t *testing.T, p *Plan, older bool) *job {
 	if err := os.MkdirAll(filepath.Dir(registry), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	text := "name = \"Empty\"\nuuid = \"00000000-0000-4000-8000-000000000001\"\nrepo = \"\"\n\n[packages]\n"
-	if err := os.WriteFile(registry, []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(registry, []byte(emptyRegistry), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return j

@@ -73,7 +73,9 @@ func (b *builder) chooseManifests() ([]string, error) {
 		}
 		switch {
 		case file == "":
-			file = b.withoutManifest(at, project)
+			if file, err = b.withoutManifest(at, project); err != nil {
+				return nil, err
+			}
 		case !isWithin(b.root.top, file):
 			return nil, &WorkspaceError{Dir: b.root.top, Root: filepath.Dir(file), Manifest: file}
 		}
@@ -88,22 +90,30 @@ func (b *builder) chooseManifests() ([]string, error) {
 // emptyManifest is one of format 1.0, which every Julia reads.
 const emptyManifest = "# This file is machine-generated - editing it directly is not advised\n\n"
 
-// withoutManifest adds an empty manifest to a root without dependencies, and
-// warns about a project with.
-func (b *builder) withoutManifest(at string, p *projectFile) string {
+// withoutManifest resolves a project's dependencies, or adds an empty manifest to
+// a root that has none; failing that it warns. It returns the manifest's file,
+// if there is one now.
+func (b *builder) withoutManifest(at string, p *projectFile) (string, error) {
 	path := join(at, "Manifest.toml")
 	if len(p.Deps) > 0 {
+		resolved, err := b.resolveManifest(at, p)
+		if err != nil {
+			return "", err
+		}
+		if resolved {
+			return filepath.Join(p.dir(), "Manifest.toml"), nil
+		}
 		b.warn("no-manifest", path, "%s has no manifest: the job resolves the newest versions of its packages", join(at, filepath.Base(p.file)))
-		return ""
+		return "", nil
 	}
 	if at != "" {
-		return ""
+		return "", nil
 	}
 	b.generate(path, []byte(emptyManifest))
 	if _, ok := b.generated[path]; ok && at == b.env.dir {
 		b.plan.Manifest = path
 	}
-	return ""
+	return "", nil
 }
 
 // addManifests reads the manifests and the sources of a tree.
@@ -299,8 +309,7 @@ func (b *builder) rewrite() error {
 			edits = append(edits, b.rewriteEntry(m, &m.entries[i])...)
 		}
 		if len(edits) > 0 {
-			slices.SortFunc(edits, func(x, y edit) int { return x.start - y.start })
-			b.plan.content[m.prefix+m.path] = apply(m.data, edits)
+			b.plan.content[m.prefix+m.path] = apply(m.data, inOrder(edits))
 		}
 	}
 	return nil

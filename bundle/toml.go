@@ -3,6 +3,7 @@ package bundle
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -316,6 +317,12 @@ func quoteTOML(s string) string {
 type edit struct {
 	start, end int
 	with       string
+}
+
+// inOrder sorts edits by their place.
+func inOrder(edits []edit) []edit {
+	slices.SortFunc(edits, func(x, y edit) int { return x.start - y.start })
+	return edits
 }
 
 // apply makes the edits, which must be in order and must not overlap. Every
