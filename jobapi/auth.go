@@ -358,9 +358,5 @@ func (c *Client) requestToken(ctx context.Context, f *authFile) ([]byte, error) 
 	if !validToken(r.bearer) {
 		return nil, errors.New("the refresh token is not usable")
 	}
-	answer, err := c.do(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	return c.readAll(r, answer)
+	return c.read(ctx, r)
 }

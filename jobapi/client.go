@@ -187,10 +187,18 @@ func (r *request) withBody(data []byte) *request {
 	return r
 }
 
+// answer is a successful answer. Whoever gets one closes its body.
+type answer struct {
+	status int
+	header http.Header
+	body   io.ReadCloser
+	length int64 // of the body; -1 = unknown
+}
+
 // do sends a request, the only place that does: it attaches the token, repeats
 // what may be repeated, follows what may be followed, and turns all that is not
 // a success into a typed error. The caller closes the answer's body.
-func (c *Client) do(ctx context.Context, r *request) (*http.Response, error) {
+func (c *Client) do(ctx context.Context, r *request) (*answer, error) {
 	u, err := url.Parse(r.url)
 	if err != nil {
 		return nil, &ServerError{What: r.what, Host: c.base.Host, Err: errors.New("an address that is no URL")}
@@ -208,7 +216,7 @@ func (c *Client) do(ctx context.Context, r *request) (*http.Response, error) {
 		if err := c.keepQuiet(ctx, r, u); err != nil {
 			return nil, err
 		}
-		answer, err := c.follow(ctx, r, u, token)
+		got, err := c.follow(ctx, r, u, token)
 		if auth, ok := errors.AsType[*AuthError](err); ok && !renewed && r.ownToken() {
 			renewed = true
 			fresh, tokenErr := c.tokens.replace(ctx, token)
@@ -222,7 +230,7 @@ func (c *Client) do(ctx context.Context, r *request) (*http.Response, error) {
 			continue
 		}
 		if err == nil || r.once || n >= c.limits.attempts || !c.worthRepeating(ctx, err) {
-			return answer, err
+			return got, err
 		}
 		gap := max(gaps.NextBackOff(), RetryAfter(err))
 		if gap > c.limits.longest {
@@ -274,17 +282,17 @@ func (c *Client) worthRepeating(ctx context.Context, err error) bool {
 
 // follow sends a request and follows redirects of a GET: within the server with
 // the token, elsewhere only where the request allows it, and never with it.
-func (c *Client) follow(ctx context.Context, r *request, u *url.URL, token string) (*http.Response, error) {
+func (c *Client) follow(ctx context.Context, r *request, u *url.URL, token string) (*answer, error) {
 	const most = 5
 	for range most {
-		answer, err := c.attempt(ctx, r, u, token)
-		if err != nil || answer.StatusCode < 300 || answer.StatusCode > 399 || answer.StatusCode == http.StatusNotModified {
-			return answer, err
+		got, err := c.attempt(ctx, r, u, token)
+		if err != nil || got.status < 300 {
+			return got, err
 		}
-		redirected := &ServerError{What: r.what, Host: u.Host, Status: answer.StatusCode}
-		_ = answer.Body.Close() // nothing of a redirect's body is of interest
-		next, err := u.Parse(answer.Header.Get("Location"))
-		if err != nil || answer.Header.Get("Location") == "" || r.method != http.MethodGet || !secureEnough(next) {
+		redirected := &ServerError{What: r.what, Host: u.Host, Status: got.status}
+		_ = got.body.Close() // nothing of a redirect's body is of interest
+		next, err := u.Parse(got.header.Get("Location"))
+		if err != nil || got.header.Get("Location") == "" || r.method != http.MethodGet || !secureEnough(next) {
 			return nil, redirected
 		}
 		if !sameOrigin(next, u) {
@@ -312,19 +320,20 @@ func keepHeaders(from http.Header, names ...string) http.Header {
 
 // attempt sends a request once. Redirects are returned as they are, unless the
 // request is single; other answers than 2xx are errors.
-func (c *Client) attempt(ctx context.Context, r *request, u *url.URL, token string) (*http.Response, error) {
-	answer, err := c.roundTrip(ctx, r, u, token)
+func (c *Client) attempt(ctx context.Context, r *request, u *url.URL, token string) (*answer, error) {
+	response, err := c.roundTrip(ctx, r, u, token)
 	if err != nil {
 		return nil, err
 	}
 	if u.Host == c.base.Host {
-		c.learnSkew(answer)
+		c.learnSkew(response)
 	}
-	if answer.StatusCode >= 200 && answer.StatusCode < 300 || answer.StatusCode >= 300 && answer.StatusCode < 400 && !r.single {
-		return answer, nil
+	got := &answer{response.StatusCode, response.Header, response.Body, response.ContentLength}
+	if got.status >= 200 && got.status < 300 || got.status >= 300 && got.status < 400 && !r.single {
+		return got, nil
 	}
-	defer func() { _ = answer.Body.Close() }() // the error below matters more
-	return nil, c.failure(r, u, answer, token)
+	defer func() { _ = response.Body.Close() }() // the error below matters more
+	return nil, c.failure(r, u, got, token)
 }
 
 // roundTrip is one request on the wire and the head of its answer.
@@ -364,19 +373,22 @@ func (c *Client) roundTrip(ctx context.Context, r *request, u *url.URL, token st
 	}
 	began := c.now()
 	sending.allow(head)
-	answer, err := transport.RoundTrip(req.WithContext(traced(ctx, r)))
+	response, err := transport.RoundTrip(req.WithContext(traced(ctx, r)))
 	sending.end()
-	c.logRequest(ctx, req, answer, err, began)
+	c.logRequest(ctx, req, response, err, began)
 	if err != nil {
 		err = c.broken(ctx, r, u, err)
 		stop(nil)
 		return nil, err
 	}
-	answer.Body = &watchedBody{ReadCloser: answer.Body, watch: &watch{cancel: stop}, stall: c.limits.stall, fail: func(err error) error { return c.broken(ctx, r, u, err) }, done: func() { stop(nil) }}
-	return answer, nil
+	response.Body = &watchedBody{
+		ReadCloser: response.Body, watch: &watch{cancel: stop}, stall: c.limits.stall,
+		fail: func(err error) error { return c.broken(ctx, r, u, err) }, done: func() { stop(nil) },
+	}
+	return response, nil
 }
 
-func (c *Client) logRequest(ctx context.Context, req *http.Request, answer *http.Response, err error, began time.Time) {
+func (c *Client) logRequest(ctx context.Context, req *http.Request, response *http.Response, err error, began time.Time) {
 	// The query stays out: that of a pre-signed URL is a secret.
 	attrs := []any{"method", req.Method, "host", req.URL.Host, "path", req.URL.Path, "took", c.now().Sub(began)}
 	if !sameOrigin(req.URL, c.base) {
@@ -386,7 +398,7 @@ func (c *Client) logRequest(ctx context.Context, req *http.Request, answer *http
 		c.log.DebugContext(ctx, "request failed", append(attrs, "error", withoutURL(err))...)
 		return
 	}
-	c.log.DebugContext(ctx, "request", append(attrs, "status", answer.StatusCode)...)
+	c.log.DebugContext(ctx, "request", append(attrs, "status", response.StatusCode)...)
 }
 
 // broken turns a transport's error into ours.
@@ -401,8 +413,8 @@ func (c *Client) broken(ctx context.Context, r *request, u *url.URL, err error) 
 	return &NetworkError{What: r.what, Host: u.Host, Err: withoutURL(err)}
 }
 
-func (c *Client) learnSkew(answer *http.Response) {
-	date, err := http.ParseTime(answer.Header.Get("Date"))
+func (c *Client) learnSkew(response *http.Response) {
+	date, err := http.ParseTime(response.Header.Get("Date"))
 	if err != nil {
 		return
 	}
@@ -412,10 +424,10 @@ func (c *Client) learnSkew(answer *http.Response) {
 }
 
 // failure is the error behind an answer that is not 2xx.
-func (c *Client) failure(r *request, u *url.URL, answer *http.Response, token string) error {
-	body, _ := io.ReadAll(io.LimitReader(answer.Body, 64<<10)) // what came is enough to look for a message
+func (c *Client) failure(r *request, u *url.URL, got *answer, token string) error {
+	body, _ := io.ReadAll(io.LimitReader(got.body, 64<<10)) // what came is enough to look for a message
 	message, internal := serverMessage(body, token)
-	switch answer.StatusCode {
+	switch got.status {
 	case http.StatusUnauthorized:
 		if r.ownToken() {
 			return &AuthError{Server: c.server, Problem: TokenRefused, Explicit: c.tokens.explicit != "", Path: c.tokens.path()}
@@ -425,9 +437,9 @@ func (c *Client) failure(r *request, u *url.URL, answer *http.Response, token st
 			return &PermissionError{What: r.what, Server: c.server, Message: message}
 		}
 	}
-	failed := &ServerError{What: r.what, Host: u.Host, Status: answer.StatusCode, Message: message, Internal: internal}
-	if temporaryStatus(answer.StatusCode) {
-		failed.RetryAfter = c.retryAfter(answer)
+	failed := &ServerError{What: r.what, Host: u.Host, Status: got.status, Message: message, Internal: internal}
+	if temporaryStatus(got.status) {
+		failed.RetryAfter = c.retryAfter(got.header)
 		if failed.RetryAfter > 0 && sameOrigin(u, c.base) {
 			c.mu.Lock()
 			c.quiet = c.now().Add(failed.RetryAfter)
@@ -447,8 +459,8 @@ func temporaryStatus(status int) bool {
 }
 
 // retryAfter reads the header of that name: seconds, or a date by the server's clock.
-func (c *Client) retryAfter(answer *http.Response) time.Duration {
-	value := strings.TrimSpace(answer.Header.Get("Retry-After"))
+func (c *Client) retryAfter(header http.Header) time.Duration {
+	value := strings.TrimSpace(header.Get("Retry-After"))
 	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
 		return max(0, time.Duration(seconds)*time.Second)
 	}
@@ -457,7 +469,7 @@ func (c *Client) retryAfter(answer *http.Response) time.Duration {
 		return 0
 	}
 	now := c.now()
-	if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
+	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		now = date
 	}
 	return max(0, at.Sub(now))
@@ -494,11 +506,11 @@ func (c *Client) fetch(ctx context.Context, r *request, out any) error {
 // answer breaks off.
 func (c *Client) read(ctx context.Context, r *request) ([]byte, error) {
 	for n := 1; ; n++ {
-		answer, err := c.do(ctx, r)
+		got, err := c.do(ctx, r)
 		if err != nil {
 			return nil, err
 		}
-		body, err := c.readAll(r, answer)
+		body, err := c.readAll(r, got)
 		if err == nil || r.once || r.single || n >= c.limits.attempts || !c.worthRepeating(ctx, err) {
 			return body, err
 		}
@@ -508,17 +520,17 @@ func (c *Client) read(ctx context.Context, r *request) ([]byte, error) {
 	}
 }
 
-func (c *Client) readAll(r *request, answer *http.Response) ([]byte, error) {
-	defer func() { _ = answer.Body.Close() }() // all that is wanted of it has been read
-	body, err := io.ReadAll(io.LimitReader(answer.Body, c.limits.answer+1))
+func (c *Client) readAll(r *request, got *answer) ([]byte, error) {
+	defer func() { _ = got.body.Close() }() // all that is wanted of it has been read
+	body, err := io.ReadAll(io.LimitReader(got.body, c.limits.answer+1))
 	if err != nil {
 		return nil, err
 	}
 	if int64(len(body)) > c.limits.answer {
 		return nil, &ServerError{What: r.what, Host: c.base.Host, Err: fmt.Errorf("more than %d MB", c.limits.answer>>20)}
 	}
-	if isHTML(answer.Header, body) {
-		return nil, &ServerError{What: r.what, Host: c.base.Host, Status: answer.StatusCode, HTML: true}
+	if isHTML(got.header, body) {
+		return nil, &ServerError{What: r.what, Host: c.base.Host, Status: got.status, HTML: true}
 	}
 	return body, nil
 }
@@ -538,11 +550,9 @@ func (c *Client) saysFailure(r *request, body []byte) error {
 	var outcome struct {
 		Success *bool `json:"success"`
 	}
-	if trimmed := bytes.TrimSpace(body); len(trimmed) == 0 || trimmed[0] != '{' || json.Unmarshal(trimmed, &outcome) != nil {
-		return nil
-	}
-	if outcome.Success == nil || *outcome.Success {
-		return nil
+	readable := jsonObject(body) && json.Unmarshal(body, &outcome) == nil
+	if !readable || outcome.Success == nil || *outcome.Success {
+		return nil // what else may be wrong with it shows when it is decoded
 	}
 	message, internal := serverMessage(body, c.tokens.secrets()...)
 	return &ServerError{What: r.what, Host: c.base.Host, Status: http.StatusOK, Message: message, Internal: internal}

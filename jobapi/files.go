@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"path"
@@ -101,7 +100,7 @@ func (d *download) run(ctx context.Context) error {
 			r.header.Set("If-Range", d.etag)
 		}
 	}
-	answer, err := d.client.do(ctx, &r)
+	got, err := d.client.do(ctx, &r)
 	if err != nil {
 		if e, ok := errors.AsType[*ServerError](err); ok {
 			switch {
@@ -113,53 +112,63 @@ func (d *download) run(ctx context.Context) error {
 		}
 		return err
 	}
-	body := answer.Body
-	defer func() { _ = body.Close() }() // all that is wanted of it has been read
-	if err := d.begin(answer); err != nil {
+	defer func() { _ = got.body.Close() }() // all that is wanted of it has been read
+	content, err := d.begin(got)
+	if err != nil {
 		return err
 	}
-	return d.copy(answer)
+	return d.copy(content)
 }
 
 // strong reports whether an ETag names bytes and not just a meaning.
 func strong(etag string) bool { return etag != "" && !strings.HasPrefix(etag, "W/") }
 
-// begin looks at an answer's head: is it the file, and from where on?
-func (d *download) begin(answer *http.Response) error {
-	if answer.StatusCode == http.StatusPartialContent && d.done > 0 {
-		start, total, ok := contentRange(answer.Header.Get("Content-Range"))
-		if !ok || start != d.done || d.total >= 0 && total >= 0 && total != d.total {
-			return &ServerError{What: d.request.what, Host: d.client.base.Host, Status: http.StatusOK, Err: errors.New("another part of the file than the one asked for")}
+// begin looks at an answer's head: is it the file, and from where on? It returns
+// what follows the bytes that have arrived.
+func (d *download) begin(got *answer) (io.Reader, error) {
+	wrong := func(what string) (io.Reader, error) {
+		return nil, &ServerError{What: d.request.what, Host: d.client.base.Host, Status: http.StatusOK, Err: errors.New(what)}
+	}
+	if got.status == http.StatusPartialContent {
+		start, total, ok := contentRange(got.header.Get("Content-Range"))
+		if !ok || d.done == 0 || start != d.done || d.total >= 0 && total >= 0 && total != d.total {
+			return wrong("another part of the file than the one asked for")
 		}
-		return nil
+		return got.body, nil
 	}
-	if answer.StatusCode == http.StatusPartialContent {
-		return &ServerError{What: d.request.what, Host: d.client.base.Host, Status: http.StatusOK, Err: errors.New("a part of the file")}
-	}
-	if err := d.refuseErrorPage(answer); err != nil {
-		return err
+	content, err := d.refuseErrorPage(got)
+	if err != nil {
+		return nil, err
 	}
 	if d.done > 0 {
-		return d.skip(answer)
+		return content, d.skip(content)
 	}
-	d.etag = answer.Header.Get("ETag")
-	if answer.ContentLength >= 0 {
-		if d.total >= 0 && d.total != answer.ContentLength {
-			return &MismatchError{Name: d.file.Name, What: "size", Want: strconv.FormatInt(d.total, 10), Got: strconv.FormatInt(answer.ContentLength, 10)}
+	d.etag = got.header.Get("ETag")
+	if got.length >= 0 {
+		if d.total >= 0 && d.total != got.length {
+			return nil, d.sizeMismatch(strconv.FormatInt(got.length, 10))
 		}
-		d.total = answer.ContentLength
+		d.total = got.length
 	}
-	return nil
+	return content, nil
+}
+
+func (d *download) sizeMismatch(got string) error {
+	return &MismatchError{Name: d.file.Name, What: "size", Want: strconv.FormatInt(d.total, 10), Got: got}
+}
+
+// cut is the error of a connection that ended too early.
+func (d *download) cut() error {
+	return &brokenTransfer{&NetworkError{What: d.request.what, Host: d.client.base.Host, Err: io.ErrUnexpectedEOF}}
 }
 
 // skip reads over what has already arrived, when the server sends the file from
 // its beginning again, and makes sure that it still is the same.
-func (d *download) skip(answer *http.Response) error {
+func (d *download) skip(content io.Reader) error {
 	again := sha256.New()
-	if _, err := io.CopyN(again, answer.Body, d.done); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = &NetworkError{What: d.request.what, Host: d.client.base.Host, Err: io.ErrUnexpectedEOF}
-		}
+	if _, err := io.CopyN(again, content, d.done); errors.Is(err, io.EOF) {
+		return d.cut()
+	} else if err != nil {
 		return &brokenTransfer{err}
 	}
 	if !bytes.Equal(again.Sum(nil), d.sum.Sum(nil)) {
@@ -169,12 +178,12 @@ func (d *download) skip(answer *http.Response) error {
 }
 
 // copy passes the bytes on.
-func (d *download) copy(answer *http.Response) error {
+func (d *download) copy(content io.Reader) error {
 	buffer := make([]byte, 64<<10)
 	for {
-		n, err := answer.Body.Read(buffer)
-		if d.file.Size >= 0 && d.done+int64(n) > d.file.Size {
-			return &MismatchError{Name: d.file.Name, What: "size", Want: strconv.FormatInt(d.file.Size, 10), Got: "more"}
+		n, err := content.Read(buffer)
+		if d.total >= 0 && d.done+int64(n) > d.total {
+			return d.sizeMismatch("larger")
 		}
 		if n > 0 {
 			if _, err := d.w.Write(buffer[:n]); err != nil {
@@ -187,10 +196,10 @@ func (d *download) copy(answer *http.Response) error {
 			}
 		}
 		switch {
-		case err == io.EOF && (d.total < 0 || d.done >= d.total):
+		case errors.Is(err, io.EOF) && (d.total < 0 || d.done >= d.total):
 			return nil
-		case err == io.EOF:
-			return &brokenTransfer{&NetworkError{What: d.request.what, Host: d.client.base.Host, Err: io.ErrUnexpectedEOF}}
+		case errors.Is(err, io.EOF):
+			return d.cut()
 		case err != nil:
 			return &brokenTransfer{err}
 		}
@@ -198,26 +207,31 @@ func (d *download) copy(answer *http.Response) error {
 }
 
 // refuseErrorPage tells an answer that is an error in disguise (a login page, a
-// message of the server) from a file that happens to be of that kind.
-func (d *download) refuseErrorPage(answer *http.Response) error {
-	kind, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type"))
-	if err != nil || d.file.Size >= 0 && answer.ContentLength == d.file.Size {
-		return nil
+// message of the server) from a file that happens to be of that kind. It returns
+// the content, of which it may have looked at the beginning.
+func (d *download) refuseErrorPage(got *answer) (io.Reader, error) {
+	if d.file.Size >= 0 && got.length == d.file.Size {
+		return got.body, nil
 	}
-	switch extension := strings.ToLower(path.Ext(d.file.Name)); {
-	case kind == "text/html" && extension != ".html" && extension != ".htm":
-		return &ServerError{What: d.request.what, Host: d.client.base.Host, Status: http.StatusOK, HTML: true}
-	case kind == "application/json" && extension != ".json" && answer.ContentLength >= 0 && answer.ContentLength < 64<<10:
-		body, err := io.ReadAll(answer.Body)
+	kind, _, _ := strings.Cut(got.header.Get("Content-Type"), ";")
+	extension := strings.ToLower(path.Ext(d.file.Name))
+	switch strings.ToLower(strings.TrimSpace(kind)) {
+	case "text/html":
+		if extension != ".html" && extension != ".htm" {
+			return nil, &ServerError{What: d.request.what, Host: d.client.base.Host, Status: http.StatusOK, HTML: true}
+		}
+	case "application/json":
+		const longest = 64 << 10 // no message is longer
+		if extension == ".json" || got.length < 0 || got.length > longest {
+			return got.body, nil
+		}
+		message, err := io.ReadAll(got.body)
 		if err != nil {
-			return &brokenTransfer{err}
+			return nil, &brokenTransfer{err}
 		}
-		if err := d.client.saysFailure(d.request, body); err != nil {
-			return err
-		}
-		answer.Body = io.NopCloser(bytes.NewReader(body))
+		return bytes.NewReader(message), d.client.saysFailure(d.request, message)
 	}
-	return nil
+	return got.body, nil
 }
 
 // contentRange reads "bytes FIRST-LAST/TOTAL"; total is -1 for "*".

@@ -8,17 +8,18 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 )
 
+var jobID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
+
 // validID reports whether a job id can be asked for. Ids look like jr-xxxxxxxxxx;
 // of other forms, only those that would mean something in a URL are refused.
 func validID(id string) bool {
-	return id != "" && len(id) <= 128 && strings.IndexFunc(id, func(r rune) bool {
-		return !(r == '-' || r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z')
-	}) < 0
+	return jobID.MatchString(id)
 }
 
 func noSuchJob(id string) error { return fmt.Errorf("job %q: %w", plain(id), ErrNoSuchJob) }

@@ -91,14 +91,12 @@ func (e *NoNodeError) Error() string {
 		wanted += " and a GPU"
 	}
 	switch {
-	case e.Largest == Node{}:
-		if e.Request.GPU {
-			return wanted + ": the server has no node with a GPU"
-		}
-		return wanted + ": the server offers no nodes"
-	default:
+	case e.Largest != Node{}:
 		return wanted + ": the largest is " + e.Largest.String()
+	case e.Request.GPU:
+		return wanted + ": the server has no node with a GPU"
 	}
+	return wanted + ": the server offers no nodes"
 }
 
 // String describes a node in a few words: "m6 (4 vCPU, 16 GB)".

@@ -47,11 +47,11 @@ func (c *Client) Submit(ctx context.Context, s Submission) (id string, err error
 	r.method, r.single, r.patience = http.MethodPost, true, submitPatience
 	r.header = http.Header{"Content-Type": {contentType}}
 	r.gotConnection = func() { sending.Store(true) }
-	answer, err := c.do(ctx, r)
+	got, err := c.do(ctx, r)
 	if err != nil {
 		return "", outcome(err, sending.Load())
 	}
-	body, err := c.readAll(r, answer)
+	body, err := c.readAll(r, got)
 	if err != nil {
 		return "", &UnknownOutcomeError{Err: err}
 	}

@@ -177,7 +177,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	b.watch.allow(b.stall)
 	n, err := b.ReadCloser.Read(p)
 	b.watch.pause()
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = b.fail(err)
 	}
 	return n, err

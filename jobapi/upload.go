@@ -76,7 +76,7 @@ func (c *Client) uploadURL(ctx context.Context, u Upload) (*url.URL, error) {
 		return nil, err
 	}
 	place, err := url.Parse(answer.Message.URL)
-	if err != nil || place.Host == "" || place.Scheme != "https" && !(place.Scheme == "http" && isLoopback(place.Hostname()) && isLoopback(c.base.Hostname())) {
+	if err != nil || !secureEnough(place) || place.Scheme != "https" && !isLoopback(c.base.Hostname()) {
 		return nil, &ServerError{What: r.what, Host: c.base.Host, Status: http.StatusOK, Err: errors.New("no URL that is safe to upload to")}
 	}
 	return place, nil
@@ -90,21 +90,14 @@ func (c *Client) put(ctx context.Context, u Upload, place *url.URL, open func() 
 		body.ReadCloser = file
 		return body, err
 	}
-	answer, err := c.do(ctx, r)
+	got, err := c.do(ctx, r)
+	if err == nil {
+		_ = got.body.Close() // it is empty, or at least of no interest
+	}
 	if changed := body.end(); changed != nil {
-		if err == nil {
-			_ = answer.Body.Close() // what the server says of wrong bytes does not matter
-		}
 		return changed
 	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = answer.Body.Close() }() // the answer is empty
-	if answer.StatusCode < 200 || answer.StatusCode > 299 {
-		return &ServerError{What: r.what, Host: place.Host, Status: answer.StatusCode}
-	}
-	return nil
+	return err
 }
 
 // uploadBody is the tar on its way: counted, hashed, reported. The transport may
