@@ -249,6 +249,9 @@ func (b *builder) finish() (*Plan, error) {
 	}
 	p.TarSize = tarSize(p)
 	b.warnOfFiles()
+	b.warnOfPackages()
+	b.warnOfPreferences()
+	b.warnOfRootRules()
 	slices.SortStableFunc(p.Warnings, func(x, y Warning) int {
 		return cmp.Or(strings.Compare(x.Code, y.Code), strings.Compare(x.Path, y.Path), strings.Compare(x.File, y.File), x.Line-y.Line)
 	})
