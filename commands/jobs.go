@@ -58,11 +58,7 @@ func (s *Session) jobOfArgs(in Input) (track.Record, error) {
 		return s.recordOfJob(args.Job)
 	}
 	newest := func(want func(*track.Record) bool) (track.Record, bool) {
-		records := s.ledger.Select(func(r *track.Record) bool { return !r.Dismissed && want(r) })
-		if len(records) == 0 {
-			return track.Record{}, false
-		}
-		return records[0], true
+		return s.ledger.Newest(func(r *track.Record) bool { return !r.Dismissed && want(r) })
 	}
 	switch {
 	case in.File != nil:
@@ -93,9 +89,8 @@ func (s *Session) readLedger() {
 // recordOfJob returns the record of a job, one made up for a job that was
 // submitted elsewhere.
 func (s *Session) recordOfJob(id string) (track.Record, error) {
-	records := s.ledger.Select(func(r *track.Record) bool { return r.Job == id })
-	if len(records) > 0 {
-		return records[0], nil
+	if r, ok := s.ledger.Newest(func(r *track.Record) bool { return r.Job == id }); ok {
+		return r, nil
 	}
 	if !plainName(id) {
 		return track.Record{}, argumentError("%q is no job id: they look like jr-abc123", firstLine(id))

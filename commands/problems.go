@@ -50,23 +50,16 @@ func (s *Session) tellProblems(path string) {
 	s.cfg.UI.ProblemsChanged(path, all)
 }
 
-// newestOf returns the submission whose state a file shows; nil = none.
+// newestOf returns the submission whose state a file shows; nil = none. One
+// that made no job says nothing about the file.
 func (s *Session) newestOf(key string) *track.Record {
-	records := s.ledger.Select(func(r *track.Record) bool { return r.File == key || (r.File == "" && r.URI == key) })
-	for i := range records {
-		r := &records[i]
-		if r.Job == "" && r.State != track.Unknown {
-			continue // one that made no job says nothing about the file
-		}
-		if r.Dismissed || !s.visible(r) {
-			return nil
-		}
-		if r.Ended != nil && s.cfg.Now().Sub(*r.Ended) > keepShowing {
-			return nil
-		}
-		return r
+	r, ok := s.ledger.Newest(func(r *track.Record) bool {
+		return cmpDir(r.File, r.URI) == key && (r.Job != "" || r.State == track.Unknown)
+	})
+	if !ok || r.Dismissed || !s.visible(&r) || r.Ended != nil && s.cfg.Now().Sub(*r.Ended) > keepShowing {
+		return nil
 	}
-	return nil
+	return &r
 }
 
 // problemsOf are the problems that a submission shows, by file. They name no

@@ -52,6 +52,8 @@ func (r *recorder) record(change func()) {
 func (r *recorder) await(what string, holds func() bool) {
 	r.t.Helper()
 	deadline := time.After(20 * time.Second)
+	look := time.NewTicker(10 * time.Millisecond) // a condition may be about more than the UI
+	defer look.Stop()
 	for {
 		r.mu.Lock()
 		ok, changed := holds(), r.changed
@@ -61,6 +63,7 @@ func (r *recorder) await(what string, holds func() bool) {
 		}
 		select {
 		case <-changed:
+		case <-look.C:
 		case <-deadline:
 			r.t.Fatalf("waited in vain for %s\n%s", what, r.dump())
 		}

@@ -16,7 +16,6 @@ import (
 
 	"juliahub-lsp/commands/settings"
 	"juliahub-lsp/commands/track"
-	"juliahub-lsp/internal/atomicfile"
 	"juliahub-lsp/jobapi"
 )
 
@@ -328,7 +327,7 @@ func (s *Session) keepText(id, text string) {
 	if err = errors.Join(err, z.Close()); err != nil || b.Len() > most {
 		return
 	}
-	if err := atomicfile.Write(s.ledger.SideFile(id, ".text.gz"), b.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(s.ledger.SideFile(id, ".text.gz"), b.Bytes(), 0o600); err != nil {
 		s.log.Warn("cannot keep the submitted text", "error", err)
 	}
 }

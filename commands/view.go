@@ -173,11 +173,14 @@ func (s *Session) JobsOf(file string) []Job {
 
 // Job returns one submission, by its UUID or by its job's id.
 func (s *Session) Job(id string) (Job, bool) {
-	records := s.ledger.Select(func(r *track.Record) bool { return r.Submission == id || (r.Job != "" && r.Job == id) })
-	if len(records) == 0 {
+	r, ok := s.ledger.Get(id)
+	if !ok {
+		r, ok = s.ledger.Newest(func(r *track.Record) bool { return r.Job != "" && r.Job == id })
+	}
+	if !ok {
 		return Job{}, false
 	}
-	return s.withPercent(s.jobOf(&records[0])), true
+	return s.withPercent(s.jobOf(&r)), true
 }
 
 func (s *Session) withPercent(j Job) Job {

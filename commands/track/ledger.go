@@ -216,13 +216,46 @@ func (l *Ledger) Select(want func(*Record) bool) []Record {
 			all = append(all, e.record.clone())
 		}
 	}
-	slices.SortFunc(all, func(a, b Record) int {
-		if c := b.Created.Compare(a.Created); c != 0 {
-			return c
-		}
-		return strings.Compare(b.Submission, a.Submission)
-	})
+	slices.SortFunc(all, func(a, b Record) int { return newer(&a, &b) })
 	return all
+}
+
+// newer orders records, the newer one first.
+func newer(a, b *Record) int {
+	if c := b.Created.Compare(a.Created); c != 0 {
+		return c
+	}
+	return strings.Compare(b.Submission, a.Submission)
+}
+
+// Newest returns the newest record in memory that want accepts. want must
+// neither keep nor change its argument.
+func (l *Ledger) Newest(want func(*Record) bool) (Record, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var newest *Record
+	for _, e := range l.records {
+		if (newest == nil || newer(&e.record, newest) < 0) && want(&e.record) {
+			newest = &e.record
+		}
+	}
+	if newest == nil {
+		return Record{}, false
+	}
+	return newest.clone(), true
+}
+
+// Count returns how many records in memory want accepts.
+func (l *Ledger) Count(want func(*Record) bool) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, e := range l.records {
+		if want(&e.record) {
+			n++
+		}
+	}
+	return n
 }
 
 // Scan reads what other processes changed and returns the submissions whose

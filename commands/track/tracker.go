@@ -192,7 +192,7 @@ func (t *Tracker) lead() bool {
 	if t.release != nil {
 		return true
 	}
-	if t.noLocks || len(t.cfg.Ledger.Select(unfinished)) == 0 {
+	if t.noLocks || t.cfg.Ledger.Count(unfinished) == 0 {
 		return false
 	}
 	release, ok, err := t.cfg.Ledger.Lead()
@@ -380,7 +380,7 @@ const (
 // budgetFree returns when the budget allows the next request.
 func (t *Tracker) budgetFree(s *server, now time.Time) time.Time {
 	s.asked = slices.DeleteFunc(s.asked, func(at time.Time) bool { return now.Sub(at) >= time.Hour })
-	recent := len(t.cfg.Ledger.Select(func(r *Record) bool { return now.Sub(r.Created) < time.Hour }))
+	recent := t.cfg.Ledger.Count(func(r *Record) bool { return r.Sent != nil && now.Sub(*r.Sent) < time.Hour })
 	budget := min(budgetBase+budgetEach*recent, budgetLimit)
 	if len(s.asked) < budget {
 		return now
