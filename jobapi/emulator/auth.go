@@ -214,11 +214,15 @@ func (e *Emulator) handleRefresh(w http.ResponseWriter, r *http.Request) {
 }
 
 func (e *Emulator) handleUser(w http.ResponseWriter, _ *http.Request) {
-	reply(w, http.StatusOK, map[string]any{
+	m := map[string]any{
 		"username":    userName,
 		"api_version": "0.0.1",
 		"timezone":    map[string]string{"abbreviation": "Etc/UTC", "utc_offset": "+00:00"},
-	})
+	}
+	if e.quirks.Load().NoUsername {
+		delete(m, "username")
+	}
+	reply(w, http.StatusOK, m)
 }
 
 // handleGraphQL answers the one query that clients of old servers send: who am I.

@@ -44,6 +44,8 @@ func (e *Emulator) handleControl(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		reply(w, http.StatusOK, map[string]any{"success": true})
+	case "PUT /emulator/quirks":
+		e.controlQuirks(w, r)
 	case "POST /emulator/approve":
 		e.controlApprove(w, r)
 	case "POST /emulator/auth.toml":

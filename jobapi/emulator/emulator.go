@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -64,6 +65,8 @@ type Config struct {
 	// PORT, 2 knows JULIAHUB_RESULTS_SUMMARY_FILE, JULIAHUB_RESULTS_UPLOAD_DIR and
 	// JULIAHUB_APP_PORT, and ends a killed job as Completed. 0 knows all of them.
 	Generation int
+	// Quirks is how the answers differ from a current server's; SetQuirks changes it.
+	Quirks Quirks
 	// OldLayout unpacks an appbundle as servers up to 6.2 do: into a directory
 	// called appbundle, the driver starting in its parent.
 	OldLayout bool
@@ -91,6 +94,7 @@ type Emulator struct {
 	counters  *counters
 	jobs      *jobTable
 	signIns   *signIns
+	quirks    atomic.Pointer[Quirks]
 
 	ctx   context.Context // ends with Close: jobs and streams live in it
 	stop  context.CancelCauseFunc
@@ -113,6 +117,9 @@ func New(cfg Config) (*Emulator, error) {
 		return nil, err
 	}
 	e := &Emulator{cfg: cfg, log: cfg.Logger, dir: cfg.Data, julia: julia, faults: &faults{}, counters: &counters{}, signIns: &signIns{}, hosts: map[string]bool{}}
+	if err := e.SetQuirks(cfg.Quirks); err != nil {
+		return nil, err
+	}
 	if e.dir == "" {
 		if e.dir, err = os.MkdirTemp("", "juliahub-emulator-"); err != nil {
 			return nil, fmt.Errorf("make the emulator's directory: %w", err)
@@ -198,7 +205,7 @@ func (e *Emulator) Start(addr string, useTLS bool) (string, error) {
 	if !loopback(host) {
 		e.log.Warn("the emulator listens beyond this machine: whoever reaches it and has its token runs code here", "address", addr)
 	}
-	ln, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	ln, err := e.listenAt(net.JoinHostPort(host, port))
 	if err != nil {
 		return "", fmt.Errorf("emulator: %w", err)
 	}
@@ -215,6 +222,11 @@ func (e *Emulator) Start(addr string, useTLS bool) (string, error) {
 		e.url = url
 	}
 	return url, nil
+}
+
+// listenAt listens at a TCP address.
+func (e *Emulator) listenAt(addr string) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(e.ctx, "tcp", addr)
 }
 
 // serve lets a handler answer at a listener until Close, or until the function
@@ -238,13 +250,11 @@ func (e *Emulator) serve(ln net.Listener, host string, useTLS bool, h http.Handl
 	}
 	e.servers = append(e.servers, srv)
 	e.tasks.Go(func() {
-		err := http.ErrServerClosed
+		serve := srv.Serve
 		if useTLS {
-			err = srv.ServeTLS(ln, "", "")
-		} else {
-			err = srv.Serve(ln)
+			serve = func(ln net.Listener) error { return srv.ServeTLS(ln, "", "") }
 		}
-		if !errors.Is(err, http.ErrServerClosed) {
+		if err := serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			e.log.Error("the emulator stopped listening", "error", err)
 		}
 	})

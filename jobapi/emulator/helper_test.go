@@ -239,7 +239,7 @@ func lines(page []map[string]any) string {
 			fmt.Fprintf(&out, "<%s>\n", m["end"])
 			continue
 		}
-		fmt.Fprintf(&out, "%s\n", m["message"])
+		fmt.Fprintf(&out, "%v\n", m["message"])
 	}
 	return out.String()
 }

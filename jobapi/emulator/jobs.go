@@ -297,10 +297,17 @@ func inputs(args map[string]string) string {
 	return text
 }
 
+// shown is a job in the answer to a request.
+func (e *Emulator) shown(j *job, r *http.Request) map[string]any {
+	m := j.snapshot().wire(faultOf(r).Kind == FaultWrongHash)
+	e.quirks.Load().job(m)
+	return m
+}
+
 func (e *Emulator) handleJob(w http.ResponseWriter, r *http.Request) {
 	details := []any{}
 	if j := e.jobs.get(r.PathValue("id")); j != nil {
-		details = append(details, j.snapshot().wire(faultOf(r).Kind == FaultWrongHash))
+		details = append(details, e.shown(j, r))
 	}
 	reply(w, http.StatusOK, map[string]any{"details": details})
 }
@@ -317,7 +324,7 @@ func (e *Emulator) handleJobs(w http.ResponseWriter, r *http.Request) {
 	}
 	list := []any{}
 	for _, j := range e.jobs.newest(limit) {
-		list = append(list, j.snapshot().wire(faultOf(r).Kind == FaultWrongHash))
+		list = append(list, e.shown(j, r))
 	}
 	reply(w, http.StatusOK, list)
 }

@@ -60,8 +60,8 @@ func findJulia(setting string, log *slog.Logger) (*juliaBinary, error) {
 	case "none":
 		return nil, nil
 	case "", "auto":
-		path, err := exec.LookPath("julia")
-		if err != nil {
+		path, _ := exec.LookPath("julia") // the error says no more than that there is none
+		if path == "" {
 			return nil, nil
 		}
 		j, err := askJulia(path)
@@ -120,7 +120,7 @@ func (j *juliaBinary) findStdlibs() (map[string]string, error) {
 		libs[id] = name
 	}
 	if len(libs) == 0 {
-		return nil, errors.New("Julia's standard libraries were not found")
+		return nil, errors.New("the standard libraries of Julia were not found")
 	}
 	return libs, nil
 }

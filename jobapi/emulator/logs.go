@@ -202,7 +202,7 @@ type logQuery struct {
 }
 
 // parseLogQuery reads the parameters, or says what is wrong with them.
-func parseLogQuery(q url.Values) (logQuery, string) {
+func parseLogQuery(q url.Values, quirks Quirks) (logQuery, string) {
 	if q.Get("log_output_type") != "content" || q.Get("log_out_type") != "json" {
 		return logQuery{}, "log_output_type must be content, log_out_type must be json"
 	}
@@ -225,7 +225,7 @@ func parseLogQuery(q url.Values) (logQuery, string) {
 		return query, ""
 	}
 	ms, err := strconv.ParseInt(start+end, 10, 64)
-	id, err2 := strconv.Atoi(event)
+	id, err2 := quirks.eventID(event)
 	if err != nil || err2 != nil {
 		return logQuery{}, "start_time and end_time are unix milliseconds, event_id is that of a message"
 	}
@@ -278,7 +278,8 @@ func (e *Emulator) handleLogs(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusForbidden, noAccess+".")
 		return
 	}
-	query, problem := parseLogQuery(params)
+	quirks := e.quirks.Load()
+	query, problem := parseLogQuery(params, *quirks)
 	if problem != "" {
 		reply(w, http.StatusOK, map[string]any{"success": false, "reason": problem})
 		return
@@ -287,6 +288,9 @@ func (e *Emulator) handleLogs(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		e.broken(w, r, err)
 		return
+	}
+	for i, line := range lines {
+		lines[i] = quirks.message(line)
 	}
 	if top {
 		lines = append([]json.RawMessage{topMarker}, lines...)

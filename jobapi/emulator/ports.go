@@ -56,7 +56,7 @@ func (e *Emulator) publish(j *job, base string) error {
 	if resolvesLaunch() {
 		return nil
 	}
-	ln, err := listenBeside(u)
+	ln, err := e.listenBeside(u)
 	if err != nil {
 		return err
 	}
@@ -75,17 +75,17 @@ const extraAddresses = 32
 
 // listenBeside listens at another loopback address with the server's own port,
 // as clients drop the port of a job's host, or at any free port.
-func listenBeside(u *url.URL) (net.Listener, error) {
+func (e *Emulator) listenBeside(u *url.URL) (net.Listener, error) {
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
 	for i := range extraAddresses {
-		if ln, err := net.Listen("tcp", net.JoinHostPort(extraAddress(i).String(), port)); err == nil {
+		if ln, err := e.listenAt(net.JoinHostPort(extraAddress(i).String(), port)); err == nil {
 			return ln, nil
 		}
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := e.listenAt("127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("give a job's port an address: %w", err)
 	}
@@ -102,8 +102,8 @@ func (e *Emulator) choosePort(j *job) error {
 		return nil
 	}
 	port := x.Port
-	if !e.jobs.claim(j, port) {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if !e.claim(j, port) {
+		ln, err := e.listenAt("127.0.0.1:0")
 		if err != nil {
 			return fmt.Errorf("find a free port: %w", err)
 		}
@@ -113,26 +113,34 @@ func (e *Emulator) choosePort(j *job) error {
 		}
 		j.logLine(e.now(), "Warn", fmt.Sprintf("Port %d is taken on the emulator's machine: the job has to listen at port %d, as its environment says.", x.Port, port))
 	}
-	j.mu.Lock()
-	j.port = port
-	j.mu.Unlock()
+	j.setPort(port)
 	return nil
 }
 
-// claim reports whether the port is free on this machine and no other job's.
-func (t *jobTable) claim(j *job, port int) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, other := range t.list {
+// claim gives the port to the job if it is free on this machine and no other job's.
+func (e *Emulator) claim(j *job, port int) bool {
+	e.jobs.mu.Lock()
+	defer e.jobs.mu.Unlock()
+	for _, other := range e.jobs.list {
 		if other != j && other.listenPort() == port {
 			return false
 		}
 	}
-	ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", itoa(port)))
+	ln, err := e.listenAt(net.JoinHostPort("127.0.0.1", itoa(port)))
 	if err != nil {
 		return false
 	}
-	return ln.Close() == nil
+	if ln.Close() != nil {
+		return false
+	}
+	j.setPort(port)
+	return true
+}
+
+func (j *job) setPort(port int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.port = port
 }
 
 // listenPort is the port that the job's program is told to listen at, 0 for

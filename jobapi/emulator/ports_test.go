@@ -31,7 +31,7 @@ func serving(t *testing.T) (*bench, chan struct{}) {
 		}
 		srv := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
-			fmt.Fprintf(w, "%s %s %s auth=%q", r.Method, r.URL, body, r.Header.Get("Authorization"))
+			_, _ = fmt.Fprintf(w, "%s %s %s auth=%q", r.Method, r.URL, body, r.Header.Get("Authorization"))
 		})}
 		defer context.AfterFunc(ctx, func() { _ = srv.Close() })()
 		s.Print("listening")

@@ -10,13 +10,15 @@ import (
 func (e *Emulator) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	public := func(pattern string, h http.HandlerFunc) { mux.HandleFunc(pattern, h) }
+	oldAPI := func(q Quirks) bool { return q.OldAPI }
+	classicOnly := func(q Quirks) bool { return q.ClassicOnly }
 	private := func(pattern string, h http.HandlerFunc) { mux.HandleFunc(pattern, e.signedIn(h)) }
 
-	private("GET /api/v1", e.handleUser)
+	private("GET /api/v1", e.notFor(oldAPI, http.StatusNotFound, e.handleUser))
 	private("POST /v1/graphql", e.handleGraphQL)
 	private("GET /app/config/nodespecs/info", e.handleNodes)
 	private("GET /app/applications/default", e.handleApplications)
-	private("GET /juliaruncloud/product_image_groups", e.handleImageGroups)
+	private("GET /juliaruncloud/product_image_groups", e.notFor(oldAPI, http.StatusNotFound, e.handleImageGroups))
 	private("GET /juliaruncloud/get_image_options", e.handleImageOptions)
 	private("GET /app/packages/registries", e.handleRegistries)
 
@@ -32,7 +34,7 @@ func (e *Emulator) routes() *http.ServeMux {
 	private("GET /juliaruncloud/get_logs", e.handleLogs)
 	private("GET /ws/stream_logs", e.handleStream)
 
-	public("GET /auth/configuration", e.handleAuthConfiguration)
+	public("GET /auth/configuration", e.notFor(classicOnly, http.StatusNotImplemented, e.handleAuthConfiguration))
 	public("POST /auth/device/code", e.handleDeviceCode)
 	public("GET /auth/device", e.handleDevicePage)
 	public("POST /auth/device", e.handleDevicePage)
@@ -77,6 +79,10 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (e *Emulator) signedIn(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !e.tokens.valid(bearer(r)) {
+			if e.quirks.Load().BadToken500 {
+				plain(w, http.StatusInternalServerError, "Internal Server Error")
+				return
+			}
 			unauthorized(w)
 			return
 		}

@@ -101,9 +101,7 @@ func (e *Emulator) run(ctx context.Context, j *job) {
 		status = failed
 		j.logLine(e.now(), "Info", err.Error())
 	}
-	j.mu.Lock()
-	j.port = 0
-	j.mu.Unlock()
+	j.setPort(0)
 	if err := j.finish(status, e.now()); err != nil {
 		e.log.Error("the emulator could not write a job down", "job", j.rec.ID, "error", err)
 	}
@@ -319,7 +317,7 @@ func (e *Emulator) instantiate(ctx context.Context, j *job, w *workspace) error 
 // writes what it prints and logs into the job's log.
 func (b *juliaBinary) run(ctx context.Context, e *Emulator, j *job, w *workspace, script string) error {
 	secret := randomText(24)
-	// Not CommandContext: the whole process group has to go, not the leader alone.
+	//nolint:noctx // the context ends the whole process group below, not the leader alone
 	cmd := exec.Command(b.path, "--startup-file=no", "--history-file=no", "--color=no", "--project="+w.env, "-L", filepath.Join(w.root, "startup.jl"), script)
 	cmd.Dir, cmd.Env = w.run, e.environment(j, w, secret)
 	ownGroup(cmd)

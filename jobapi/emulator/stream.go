@@ -99,7 +99,7 @@ func (e *Emulator) stream(ctx context.Context, conn *websocket.Conn, j *job, q s
 				e.log.Error("the emulator could not read a job's log", "job", j.rec.ID, "error", err)
 				return false
 			}
-			if !sendAll(lines, send) {
+			if !sendAll(lines, e.quirks.Load(), send) {
 				return false
 			}
 			q.from += len(lines)
@@ -119,9 +119,9 @@ func (e *Emulator) stream(ctx context.Context, conn *websocket.Conn, j *job, q s
 	}
 }
 
-func sendAll(lines []json.RawMessage, send func([]byte) bool) bool {
+func sendAll(lines []json.RawMessage, q *Quirks, send func([]byte) bool) bool {
 	for _, line := range lines {
-		if !send(line) {
+		if !send(q.message(line)) {
 			return false
 		}
 	}

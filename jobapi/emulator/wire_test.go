@@ -88,7 +88,7 @@ func (b *bench) raw(t *testing.T, request []byte) (*http.Response, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() })
 	if _, err := io.Copy(conn, bytes.NewReader(request)); err != nil {
 		t.Fatal(err)
 	}
