@@ -5,10 +5,13 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -83,7 +86,8 @@ func (n *node) excluded() bool { return n.reason != reasonNone || n.rule.exclude
 
 func (n *node) name() string { return n.path[strings.LastIndexByte(n.path, '/')+1:] }
 
-// walker walks one tree.
+// walker walks one tree. Subdirectories are walked by as many goroutines as
+// there are processors.
 type walker struct {
 	ctx       context.Context
 	overlay   *overlay
@@ -92,6 +96,12 @@ type walker struct {
 	whole     bool // no ignore file counts
 	allow     func(target string) bool
 	forbidden []string
+
+	spare chan struct{}  // holds a token for each goroutine that runs beside the first
+	group sync.WaitGroup // of those goroutines
+
+	mu     sync.Mutex // guards errors, and is held while allow is asked: one question at a time
+	errors map[string]error
 }
 
 // walk reads the tree below top and decides on every entry. An excluded
@@ -99,17 +109,68 @@ type walker struct {
 func (w *walker) walk(top string) (*tree, error) {
 	w.tree = &tree{top: top, real: realPath(top)}
 	w.tree.root = &dir{abs: top}
-	if err := w.enter(w.tree.root, "", false); err != nil {
+	w.spare = make(chan struct{}, runtime.GOMAXPROCS(0)-1)
+	w.errors = map[string]error{}
+	w.enter(w.tree.root, "", false)
+	w.group.Wait()
+	if err := w.ctx.Err(); err != nil {
 		return nil, err
 	}
+	if len(w.errors) > 0 {
+		first := slices.Min(slices.Collect(maps.Keys(w.errors))) // the same one each time
+		return nil, w.errors[first]
+	}
+	w.tree.gather(w.tree.root)
 	return w.tree, nil
 }
 
-// enter reads a directory, its ignore file first, and then its subdirectories.
-func (w *walker) enter(d *dir, path string, outside bool) error {
-	if err := w.ctx.Err(); err != nil {
-		return err
+// gather collects the ignore files and the links that lead outside, in the order
+// of the tree.
+func (t *tree) gather(d *dir) {
+	if d.rules != nil && (d.parent == nil || d.rules != d.parent.rules) {
+		t.ignores = append(t.ignores, d.rules)
 	}
+	for i := range d.nodes {
+		n := &d.nodes[i]
+		if n.target != "" && n.outside && (n.reason == reasonNone || n.reason == reasonOutside) && !n.rule.excludes() {
+			t.outside = append(t.outside, n)
+		}
+		if n.dir != nil {
+			t.gather(n.dir)
+		}
+	}
+}
+
+// enter reads a directory, its ignore file first, and then its subdirectories.
+func (w *walker) enter(d *dir, path string, outside bool) {
+	if w.ctx.Err() != nil {
+		return
+	}
+	if err := w.read(d, path, outside); err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.errors[path] = err
+		return
+	}
+	for i := range d.nodes {
+		n := &d.nodes[i]
+		if n.dir == nil {
+			continue
+		}
+		select {
+		case w.spare <- struct{}{}:
+			w.group.Go(func() {
+				defer func() { <-w.spare }()
+				w.enter(n.dir, n.path, n.outside)
+			})
+		default:
+			w.enter(n.dir, n.path, n.outside)
+		}
+	}
+}
+
+// read makes the nodes of a directory.
+func (w *walker) read(d *dir, path string, outside bool) error {
 	entries, err := w.list(d)
 	if err != nil {
 		return err
@@ -129,23 +190,19 @@ func (w *walker) enter(d *dir, path string, outside bool) error {
 			return err
 		}
 		w.decide(d, n)
-		if n.kind != kindDir || n.excluded() {
-			continue
-		}
-		n.dir = &dir{abs: filepath.Join(d.abs, entry.name), parent: d, virtual: entry.info == nil}
-		if err := w.enter(n.dir, n.path, n.outside); err != nil {
-			return err
+		if n.kind == kindDir && !n.excluded() {
+			n.dir = &dir{abs: filepath.Join(d.abs, entry.name), parent: d, virtual: entry.virtual}
 		}
 	}
 	return nil
 }
 
-// entry is a name in a directory with what lstat says of it; nil if it exists
-// in the editor only.
+// entry is a name in a directory with what lstat says of it.
 type entry struct {
-	name  string
-	info  fs.FileInfo
-	isDir bool // of what exists in the editor only
+	name    string
+	mode    fs.FileMode
+	size    int64
+	virtual bool // it exists in the editor only
 }
 
 // list returns the sorted entries of a directory, those that the editor alone
@@ -153,30 +210,20 @@ type entry struct {
 func (w *walker) list(d *dir) ([]entry, error) {
 	var entries []entry
 	if !d.virtual {
-		found, err := os.ReadDir(d.abs)
-		if err != nil {
+		var err error
+		if entries, err = readEntries(d.abs); err != nil {
 			return nil, &ReadError{Path: d.abs, Err: cause(err)}
 		}
-		entries = make([]entry, 0, len(found))
-		for _, e := range found {
-			info, err := e.Info()
-			if errors.Is(err, fs.ErrNotExist) {
-				continue // it vanished since: as if it had never been there
-			}
-			if err != nil {
-				return nil, &ReadError{Path: filepath.Join(d.abs, e.Name()), Err: cause(err)}
-			}
-			entries = append(entries, entry{name: e.Name(), info: info})
-		}
 	}
-	children := w.overlay.children[d.abs]
-	if len(children) == 0 {
-		return entries, nil
-	}
-	for name, isDir := range children {
-		if !slices.ContainsFunc(entries, func(e entry) bool { return e.name == name }) {
-			entries = append(entries, entry{name: name, isDir: isDir})
+	for name, isDir := range w.overlay.children[d.abs] {
+		if slices.ContainsFunc(entries, func(e entry) bool { return e.name == name }) {
+			continue
 		}
+		e := entry{name: name, virtual: true}
+		if isDir {
+			e.mode = fs.ModeDir
+		}
+		entries = append(entries, e)
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
 	return entries, nil
@@ -198,38 +245,33 @@ func (w *walker) readIgnore(d *dir, path string, entries []entry) error {
 		return err
 	}
 	d.rules = ignore
-	w.tree.ignores = append(w.tree.ignores, ignore)
 	return nil
 }
 
 // stat finds out what an entry is, following links.
 func (w *walker) stat(d *dir, n *node, e entry) error {
-	abs := filepath.Join(d.abs, e.name)
-	if text, ok := w.overlay.unsaved[abs]; ok {
-		n.size = int64(len(text))
-		n.exec = e.info != nil && isExecutable(e.info)
-		return nil
+	if len(w.overlay.unsaved) > 0 {
+		if text, ok := w.overlay.unsaved[filepath.Join(d.abs, e.name)]; ok {
+			n.size, n.exec = int64(len(text)), isExecutable(e.mode)
+			return nil
+		}
 	}
-	if e.info == nil {
-		n.kind = kindDir
-		return nil
-	}
-	info := e.info
-	if info.Mode()&(fs.ModeSymlink|fs.ModeIrregular) != 0 {
-		followed, err := w.follow(d, n, abs)
-		if err != nil || followed == nil {
+	mode, size := e.mode, e.size
+	if mode&(fs.ModeSymlink|fs.ModeIrregular) != 0 {
+		info, err := w.follow(d, n, filepath.Join(d.abs, e.name))
+		if err != nil || info == nil {
 			return err
 		}
-		info = followed
+		mode, size = info.Mode(), info.Size()
+		if text, ok := w.overlay.unsaved[n.target]; ok {
+			size = int64(len(text))
+		}
 	}
 	switch {
-	case info.IsDir():
+	case mode.IsDir():
 		n.kind = kindDir
-	case info.Mode().IsRegular():
-		n.size, n.exec = info.Size(), isExecutable(info)
-		if text, ok := w.overlay.unsaved[n.target]; ok {
-			n.size = int64(len(text))
-		}
+	case mode.IsRegular():
+		n.size, n.exec = size, isExecutable(mode)
 	default:
 		n.kind, n.reason = kindOther, reasonSpecial
 	}
@@ -287,9 +329,10 @@ func (w *walker) decide(d *dir, n *node) {
 		n.reason = reasonNone // the rule speaks first: what it leaves out needs no other reason
 		return
 	}
-	if n.reason == reasonNone && n.outside && n.target != "" {
-		w.tree.outside = append(w.tree.outside, n)
-		if w.allow != nil && !w.allow(n.target) {
+	if n.reason == reasonNone && n.outside && n.target != "" && w.allow != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !w.allow(n.target) {
 			n.reason = reasonOutside
 		}
 	}
@@ -400,7 +443,7 @@ func realPath(path string) string {
 	return path
 }
 
-func isExecutable(info fs.FileInfo) bool { return info.Mode()&0o100 != 0 }
+func isExecutable(mode fs.FileMode) bool { return mode&0o100 != 0 }
 
 // cause drops the path from an error of package os: our own errors name it.
 func cause(err error) error {

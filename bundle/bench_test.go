@@ -1,0 +1,185 @@
+package bundle
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+// The benchmarks measure against the usual tools on the same tree in the same
+// run, alternating, and report the ratio of the medians:
+//
+//	go test -run '^$' -bench . -benchtime 5x ./bundle
+//
+// wanted: pack/tar at most 0.75, plan/find at most 1.5, rematch/plan at most 0.1.
+
+const benchIgnore = "*.log\n*.tmp\nscratch/\n!keep.log\ndata/[0-9]*.bin\n*/node_modules/\n"
+
+// smallTree makes a tree of count small files, 50 to a directory, of 100 to
+// about 4000 bytes.
+func smallTree(b *testing.B, root string, count int) {
+	b.Helper()
+	r := rand.New(rand.NewPCG(1, uint64(count)))
+	data := make([]byte, 8<<10)
+	for i := range data {
+		data[i] = byte(r.Uint32())
+	}
+	dir := ""
+	for i := range count {
+		if i%50 == 0 {
+			dir = filepath.Join(root, fmt.Sprintf("part%02d", i/2500), fmt.Sprintf("module-%03d", i/50), "src")
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("some_file_%02d.jl", i%50)), data[:100+r.IntN(4000)], 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+	files := map[string]string{"Project.toml": "", "Manifest.toml": "", ignoreName: benchIgnore}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// gibTree adds eight large files, so that all has 1 GiB.
+func gibTree(b *testing.B) string {
+	b.Helper()
+	root := filepath.Join(b.TempDir(), "gib")
+	smallTree(b, root, 10_000)
+	r := rand.New(rand.NewPCG(3, 4))
+	data := make([]byte, 1<<20)
+	for i := range 8 {
+		f, err := os.Create(filepath.Join(root, fmt.Sprintf("large%d.dat", i)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for range 125 {
+			for j := 0; j < len(data); j += 8 {
+				v := r.Uint64()
+				for k := range 8 {
+					data[j+k] = byte(v >> (8 * k))
+				}
+			}
+			if _, err := f.Write(data); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := f.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return root
+}
+
+// compare times ours and theirs in turn and reports the ratio of the medians.
+func compare(b *testing.B, name string, ours, theirs func() error) {
+	b.Helper()
+	var our, their []time.Duration
+	timed := func(f func() error) time.Duration {
+		start := time.Now()
+		if err := f(); err != nil {
+			b.Fatal(err)
+		}
+		return time.Since(start)
+	}
+	timed(theirs) // both with a warm cache
+	timed(ours)
+	for b.Loop() {
+		our = append(our, timed(ours))
+		their = append(their, timed(theirs))
+	}
+	slices.Sort(our)
+	slices.Sort(their)
+	x, y := our[len(our)/2], their[len(their)/2]
+	b.ReportMetric(float64(x)/float64(y), name)
+	b.ReportMetric(float64(x)/1e6, "ours-ms")
+	b.ReportMetric(float64(y)/1e6, "theirs-ms")
+}
+
+func tool(b *testing.B, name string) {
+	b.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		b.Skipf("nothing to compare with: %v", err)
+	}
+}
+
+// BenchmarkPack makes plan, tar, hash and spool file of 1 GiB; the spool file is
+// complete when the time stops, and is read again afterwards.
+func BenchmarkPack(b *testing.B) {
+	tool(b, "openssl")
+	root, tmp := gibTree(b), b.TempDir()
+	var last *Spool
+	ours := func() error {
+		if last != nil {
+			if err := last.Close(); err != nil {
+				return err
+			}
+		}
+		p, err := NewPlan(context.Background(), Options{Dir: root})
+		if err == nil {
+			last, err = p.Spool(context.Background(), tmp, nil)
+		}
+		return err
+	}
+	out := filepath.Join(tmp, "out.tar")
+	theirs := func() error {
+		if err := os.Remove(out); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return exec.Command("sh", "-c", `tar cf - "$1" | tee "$2" | openssl dgst -sha256`, "sh", root, out).Run()
+	}
+	compare(b, "pack/tar", ours, theirs)
+	r, err := last.Open()
+	if err != nil {
+		b.Fatal(err)
+	}
+	sum := sha256.New()
+	if n, err := io.Copy(sum, r); err != nil || n != last.Size || hex.EncodeToString(sum.Sum(nil)) != last.SHA256 {
+		b.Fatalf("the spool file has %d bytes with the hash %s (%v), not %d with %s", n, hex.EncodeToString(sum.Sum(nil)), err, last.Size, last.SHA256)
+	}
+	if err := last.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkPlan plans a tree of 50,000 files.
+func BenchmarkPlan(b *testing.B) {
+	tool(b, "find")
+	root := filepath.Join(b.TempDir(), "many")
+	smallTree(b, root, 50_000)
+	out, err := os.Create(filepath.Join(b.TempDir(), "list"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer out.Close() // nobody reads it
+	files := 0
+	ours := func() error {
+		p, err := NewPlan(context.Background(), Options{Dir: root})
+		if err == nil {
+			files = len(p.Files)
+		}
+		return err
+	}
+	theirs := func() error {
+		cmd := exec.Command("find", root, "-printf", "%s %p\n")
+		cmd.Stdout = out
+		return cmd.Run()
+	}
+	compare(b, "plan/find", ours, theirs)
+	if want := 50_003; files != want {
+		b.Fatalf("%d files, want %d", files, want)
+	}
+}
