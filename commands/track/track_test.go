@@ -1,0 +1,488 @@
+package track
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"juliahub-lsp/jobapi"
+)
+
+// server is a JuliaHub as far as tracking sees it.
+type fakeServer struct {
+	mu    sync.Mutex // guards what follows
+	jobs  []*jobapi.Job
+	err   error
+	asked []time.Time // status requests
+	one   []string    // jobs asked for by id
+	logs  []jobapi.LogMessage
+	ended bool // the log is complete
+	page  int  // messages in a page
+	kills []string
+}
+
+func (f *fakeServer) Jobs(_ context.Context, limit int) ([]*jobapi.Job, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, time.Now())
+	if f.err != nil {
+		return nil, f.err
+	}
+	return append([]*jobapi.Job(nil), f.jobs[:min(limit, len(f.jobs))]...), nil
+}
+
+func (f *fakeServer) Job(_ context.Context, id string) (*jobapi.Job, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.one = append(f.one, id)
+	for _, j := range f.jobs {
+		if j.ID == id {
+			return j, nil
+		}
+	}
+	return nil, jobapi.ErrNoSuchJob
+}
+
+func (f *fakeServer) Kill(_ context.Context, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.kills = append(f.kills, id)
+	return nil
+}
+
+func (f *fakeServer) JobURL(id string) string { return "https://hub.example/" + id }
+
+// Logs pages as the server does: the last ones, those after, those before.
+func (f *fakeServer) Logs(_ context.Context, _ string, q jobapi.LogQuery) (jobapi.LogPage, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := min(q.Entries, f.page)
+	from, to := max(0, len(f.logs)-n), len(f.logs)
+	find := func(m *jobapi.Mark) int {
+		for i := range f.logs {
+			if f.logs[i].EventID == m.EventID {
+				return i
+			}
+		}
+		return -1
+	}
+	if q.After != nil {
+		from = find(q.After) + 1
+		to = min(len(f.logs), from+n)
+	}
+	if q.Before != nil {
+		to = find(q.Before)
+		from = max(0, to-n)
+	}
+	return jobapi.LogPage{
+		Messages: append([]jobapi.LogMessage(nil), f.logs[from:to]...),
+		Top:      from == 0, Bottom: f.ended && to == len(f.logs),
+	}, nil
+}
+
+func (f *fakeServer) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+// requests returns how many status requests there were since a time.
+func (f *fakeServer) requests(since time.Time) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, at := range f.asked {
+		if !at.Before(since) {
+			n++
+		}
+	}
+	return n
+}
+
+// pass lets time pass in the test's bubble, where waiting costs nothing.
+func pass(d time.Duration) { <-time.After(d) }
+
+const testID = "3f0c8a52-1111-4222-8333-444455556666"
+
+func testRecord(id string, now time.Time) Record {
+	return Record{Submission: id, State: Submitted, Job: "jr-" + id[:8], Server: "s", Kind: KindScript, Created: now, Sent: &now}
+}
+
+// tracking runs a tracker on a ledger until the test's bubble ends.
+func tracking(t *testing.T, l *Ledger, f *fakeServer) (*Tracker, context.CancelFunc) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	tr := New(Config{
+		Ledger: l, Logger: slog.New(slog.DiscardHandler),
+		Connect:  func(string) (Client, error) { return f, nil },
+		Changed:  func(string) {},
+		Messages: func(string, []jobapi.LogMessage) {},
+		Ended:    func(context.Context, Record) error { return nil },
+		Corrupt:  func(files []string) { t.Errorf("corrupt: %v", files) },
+		NoLocks:  func(err error) { t.Error(err) },
+	})
+	done := make(chan struct{})
+	go func() { tr.Run(ctx); close(done) }()
+	stop := func() { cancel(); <-done }
+	t.Cleanup(stop)
+	return tr, stop
+}
+
+func TestRhythm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, f := NewLedger(t.TempDir()), &fakeServer{page: 100}
+		_, stop := tracking(t, l, f)
+		pass(time.Hour)
+		if n := f.requests(time.Time{}); n != 0 {
+			t.Fatalf("%d requests with nothing to track", n)
+		}
+		submitted := time.Now()
+		r := testRecord(testID, submitted)
+		job := &jobapi.Job{ID: r.Job, Status: jobapi.Submitted}
+		f.set(func() { f.jobs = []*jobapi.Job{job} })
+		if err := l.Create(r); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		if n := f.requests(submitted); n < 35 || n > 42 {
+			t.Errorf("%d requests in the minute after the submission, want one each 1.5 s", n)
+		}
+		quiet := time.Now()
+		pass(10 * time.Minute)
+		if n := f.requests(quiet); n < 17 || n > 21 {
+			t.Errorf("%d requests in ten minutes of waiting, want one each 30 s", n)
+		}
+		f.set(func() { f.jobs = []*jobapi.Job{{ID: r.Job, Status: jobapi.Running}} })
+		for { // until it is seen running
+			pass(time.Second)
+			if r, _ := l.Get(testID); r.State == Running {
+				break
+			}
+		}
+		running := time.Now()
+		pass(29 * time.Second)
+		if n := f.requests(running); n < 17 || n > 21 {
+			t.Errorf("%d requests in the half minute after the job began, want one each 1.5 s", n)
+		}
+		f.set(func() { f.jobs = []*jobapi.Job{{ID: r.Job, Status: jobapi.Completed}} })
+		pass(time.Minute)
+		ended := time.Now()
+		pass(time.Hour)
+		if n := f.requests(ended); n != 0 {
+			t.Errorf("%d requests after the last job ended", n)
+		}
+		stop()
+	})
+}
+
+func TestBackOffAndTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, f := NewLedger(t.TempDir()), &fakeServer{page: 100}
+		if err := l.Create(testRecord(testID, time.Now())); err != nil {
+			t.Fatal(err)
+		}
+		f.err = &jobapi.NetworkError{What: "list the jobs", Host: "h", Err: errors.New("down")}
+		_, stop := tracking(t, l, f)
+		pass(10 * time.Minute)
+		if n := f.requests(time.Time{}); n > 14 {
+			t.Errorf("%d requests in ten minutes without a network", n)
+		}
+		if r, _ := l.Get(testID); r.Trouble != "network lost" {
+			t.Errorf("trouble is %q", r.Trouble)
+		}
+		f.set(func() { f.err = nil; f.jobs = []*jobapi.Job{{ID: "jr-" + testID[:8], Status: jobapi.Running}} })
+		pass(3 * time.Minute)
+		if r, _ := l.Get(testID); r.Trouble != "" || r.State != Running || r.Seen.IsZero() {
+			t.Errorf("the network is back, but the record says %+v", r)
+		}
+		stop()
+	})
+}
+
+func TestBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, f := NewLedger(t.TempDir()), &fakeServer{page: 100}
+		_, stop := tracking(t, l, f)
+		began := time.Now()
+		for i := range 20 { // a submission each minute keeps the fast tick on
+			id := fmt.Sprintf("%08d-1111-4222-8333-444455556666", i)
+			f.set(func() { f.jobs = append([]*jobapi.Job{{ID: "jr-" + id[:8], Status: jobapi.Running}}, f.jobs...) })
+			if err := l.Create(testRecord(id, time.Now())); err != nil {
+				t.Fatal(err)
+			}
+			pass(time.Minute)
+		}
+		if n := f.requests(began); n > 600 || n < 550 {
+			t.Errorf("%d status requests in less than an hour, want what the budget allows", n)
+		}
+		stop()
+	})
+}
+
+func TestSearchFindsTheOldestJobOfASubmission(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, f := NewLedger(t.TempDir()), &fakeServer{page: 100}
+		sent := time.Now()
+		r := testRecord(testID, sent)
+		r.Job, r.State, r.Kill = "", Submitting, true
+		if err := l.Create(r); err != nil {
+			t.Fatal(err)
+		}
+		_, stop := tracking(t, l, f)
+		pass(30 * time.Second)
+		if r, _ := l.Get(testID); r.State != Unknown {
+			t.Fatalf("an interrupted submission is %s", r.State)
+		}
+		// The job turns up late, behind a hundred others, and with a double.
+		mine := func(id string, at time.Time) *jobapi.Job {
+			return &jobapi.Job{ID: id, Status: jobapi.Running, Submitted: at, Inputs: `{\"JULIAHUB_LSP_SUBMISSION\":\"` + testID + `\"}`}
+		}
+		f.set(func() {
+			for i := range 100 {
+				f.jobs = append(f.jobs, &jobapi.Job{ID: fmt.Sprint("jr-other", i), Status: jobapi.Running, Submitted: sent.Add(time.Hour)})
+			}
+			f.jobs = append(f.jobs, mine("jr-second", sent.Add(2*time.Second)), mine("jr-first", sent.Add(time.Second)), mine("jr-old", sent.Add(-24*time.Hour)))
+		})
+		pass(3 * time.Minute)
+		r, _ = l.Get(testID)
+		if r.Job != "jr-first" || r.State != Running {
+			t.Errorf("found %q, state %s", r.Job, r.State)
+		}
+		if len(f.kills) != 1 || f.kills[0] != "jr-first" {
+			t.Errorf("the remembered wish killed %v", f.kills)
+		}
+		stop()
+	})
+}
+
+func TestJobBeyondTheListIsAskedForByID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, f := NewLedger(t.TempDir()), &fakeServer{page: 100}
+		for i := range 500 {
+			f.jobs = append(f.jobs, &jobapi.Job{ID: fmt.Sprint("jr-x", i), Status: jobapi.Running, Submitted: time.Now()})
+		}
+		r := testRecord(testID, time.Now())
+		f.jobs = append(f.jobs, &jobapi.Job{ID: r.Job, Status: jobapi.Completed})
+		if err := l.Create(r); err != nil {
+			t.Fatal(err)
+		}
+		_, stop := tracking(t, l, f)
+		pass(time.Minute)
+		if r, _ := l.Get(testID); r.State != Completed || len(f.one) != 1 {
+			t.Errorf("state %s after asking for %v", r.State, f.one)
+		}
+		stop()
+	})
+}
+
+func TestOneLeadsAndTheNextTakesOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, f := t.TempDir(), &fakeServer{page: 100}
+		r := testRecord(testID, time.Now())
+		f.jobs = []*jobapi.Job{{ID: r.Job, Status: jobapi.Running}}
+		first, second := NewLedger(dir), NewLedger(dir)
+		if err := first.Create(r); err != nil {
+			t.Fatal(err)
+		}
+		_, stopFirst := tracking(t, first, f)
+		pass(5 * time.Second)
+		_, stopSecond := tracking(t, second, f)
+		alone := f.requests(time.Time{})
+		pass(5 * time.Second)
+		if r, _ := second.Get(testID); r.State != Running {
+			t.Errorf("the reader sees %s", r.State)
+		}
+		if n := f.requests(time.Time{}) - alone; n > 4 {
+			t.Errorf("%d requests in five seconds: both poll", n)
+		}
+		stopFirst()
+		f.set(func() { f.jobs = []*jobapi.Job{{ID: r.Job, Status: jobapi.Completed}} })
+		pass(40 * time.Second)
+		if r, _ := second.Get(testID); r.State != Completed {
+			t.Errorf("nobody took over: %s", r.State)
+		}
+		stopSecond()
+	})
+}
+
+func TestRecordsMerge(t *testing.T) {
+	dir := t.TempDir()
+	a, b := NewLedger(dir), NewLedger(dir)
+	if err := a.Create(testRecord(testID, time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Update(testID, func(r *Record) { r.State = Completed }); err != nil {
+		t.Fatal(err)
+	}
+	// b never saw a's change: it is merged, and the state does not go back.
+	r, err := b.Update(testID, func(r *Record) { r.State, r.Job, r.Dismissed = Running, "jr-other", true })
+	if err != nil || r.State != Completed || r.Job != "jr-"+testID[:8] || !r.Dismissed {
+		t.Errorf("merged to %+v, %v", r, err)
+	}
+	if changed, err := a.Scan(time.Now()); err != nil || len(changed) != 1 {
+		t.Errorf("a sees %v, %v", changed, err)
+	}
+	if r, _ := a.Get(testID); !r.Dismissed {
+		t.Error("a does not see b's change")
+	}
+	info, err := os.Stat(filepath.Join(dir, "records", testID+".json"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the record's mode is %v, %v", info.Mode(), err)
+	}
+}
+
+func TestConcurrentUpdatesLoseNothing(t *testing.T) {
+	dir := t.TempDir()
+	ledgers := []*Ledger{NewLedger(dir), NewLedger(dir)}
+	if err := ledgers[0].Create(testRecord(testID, time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			_, err := ledgers[i%2].Update(testID, func(r *Record) { r.LimitHours++ })
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if r, err := ledgers[0].Update(testID, func(*Record) {}); err != nil || r.LimitHours != 20 {
+		t.Errorf("20 increments made %d, %v", r.LimitHours, err)
+	}
+}
+
+func TestCorruptRecordsAreSetAside(t *testing.T) {
+	dir := t.TempDir()
+	l := NewLedger(dir)
+	if err := l.Create(testRecord(testID, time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	bad := "00000000-0000-4000-8000-000000000000"
+	if err := os.WriteFile(filepath.Join(dir, "records", bad+".json"), []byte("{\"submi"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fresh := NewLedger(dir)
+	if _, err := fresh.Scan(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := fresh.Get(testID); !ok {
+		t.Error("the good record is lost")
+	}
+	files := fresh.TakeCorrupt()
+	if len(files) != 1 {
+		t.Fatalf("set aside: %v", files)
+	}
+	if data, err := os.ReadFile(files[0]); err != nil || string(data) != "{\"submi" {
+		t.Errorf("what was set aside holds %q, %v", data, err)
+	}
+	if _, err := fresh.Scan(time.Now()); err != nil || len(fresh.TakeCorrupt()) != 0 {
+		t.Error("it is told twice")
+	}
+}
+
+func TestHoldKeepsOthersOut(t *testing.T) {
+	dir := t.TempDir()
+	a, b := NewLedger(dir), NewLedger(dir)
+	release, ok, err := a.Hold(testID)
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if _, ok, err := b.Hold(testID); ok || err != nil {
+		t.Errorf("held twice: %v, %v", ok, err)
+	}
+	release()
+	if release, ok, err := b.Hold(testID); !ok || err != nil {
+		t.Errorf("not free after its release: %v", err)
+	} else {
+		release()
+	}
+}
+
+func numbered(n int) []jobapi.LogMessage {
+	messages := make([]jobapi.LogMessage, n)
+	for i := range messages {
+		messages[i] = jobapi.LogMessage{Message: fmt.Sprint("line ", i), EventID: fmt.Sprint(1000 + i), Time: time.Unix(int64(i/3), 0)}
+	}
+	return messages
+}
+
+func wantLines(t *testing.T, dir string, n int) {
+	t.Helper()
+	data, err := os.ReadFile(LogFile(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+	for i, line := range lines {
+		if line != fmt.Sprint("line ", i) {
+			t.Fatalf("line %d is %q", i, line)
+		}
+	}
+	if len(lines) != n {
+		t.Fatalf("%d lines, want %d", len(lines), n)
+	}
+}
+
+func TestLogIsWholeWithNothingTwice(t *testing.T) {
+	dir, f := t.TempDir(), &fakeServer{page: 7}
+	catchUp := func() bool {
+		t.Helper()
+		l, release, err := openLog(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release()
+		_, bottom, err := l.catchUp(t.Context(), f, "jr-1", func([]jobapi.LogMessage) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bottom
+	}
+	catchUp() // nothing yet
+	f.logs = numbered(23)
+	catchUp() // from the start, over several pages backwards
+	wantLines(t, dir, 23)
+	f.logs = numbered(40)
+	catchUp() // onwards
+	wantLines(t, dir, 40)
+	// A crash after the text and before the cursor: what is beyond is cut off.
+	file, err := os.OpenFile(LogFile(dir), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteString("line 40\nline 4"); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.logs, f.ended = numbered(50), true
+	if !catchUp() {
+		t.Error("the end was not seen")
+	}
+	wantLines(t, dir, 50)
+	catchUp()
+	wantLines(t, dir, 50)
+}
+
+func TestPlain(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\x1b[31mred\x1b[0m\x07b": "aredb",
+		"x\ty\r\nz\r\n":            "x\ty\nz",
+		"\u202Eabc":                "abc",
+		"ünï\x00":                  "ünï",
+	} {
+		if got := Plain(in); got != want {
+			t.Errorf("Plain(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
