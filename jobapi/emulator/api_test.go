@@ -287,6 +287,41 @@ func TestLogPages(t *testing.T) {
 	}
 }
 
+// However many entries are asked for, an answer stays within bounds, and no
+// message is lost on the way from page to page.
+func TestLogPagesOfLongLines(t *testing.T) {
+	b, ends := scripted(t, Config{})
+	id := b.job(script("1"))
+	b.await(id, working)
+	long := strings.Repeat("x", 1<<20)
+	for range 40 {
+		b.jobs.get(id).logLine(b.now(), "Info", long)
+	}
+	ends <- nil
+	b.ended(id, completed)
+	var seen, pages int
+	mark := "0&event_id=0"
+	for {
+		page := b.page(id, "&start_time="+mark)
+		pages++
+		for _, m := range page {
+			if m["_meta"] == nil {
+				seen++
+				mark = fmt.Sprintf("%.0f&event_id=%s", m["timestamp"], m["eventId"])
+			}
+		}
+		if page[len(page)-1]["end"] == "bottom" {
+			break
+		}
+	}
+	if seen != 42 || pages != 2 {
+		t.Errorf("%d messages in %d pages", seen, pages)
+	}
+	if last := b.page(id, ""); last[0]["_meta"] != nil || last[len(last)-1]["end"] != "bottom" || len(last) > 33 {
+		t.Errorf("the last page has %d entries", len(last))
+	}
+}
+
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
 	b, ends := scripted(t, Config{Data: dir})

@@ -79,6 +79,9 @@ type Info struct {
 	Token     string `json:"token"`
 	Julia     string `json:"julia"` // version, "" when there is none
 	Simulated bool   `json:"simulated"`
+	// Certificate is the path of the certificate that clients have to trust, ""
+	// without TLS.
+	Certificate string `json:"certificate,omitempty"`
 }
 
 // Emulator is a running emulator. It is an http.Handler; Start makes it listen.
@@ -181,6 +184,9 @@ func (e *Emulator) Info() Info {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	info := Info{URL: e.url, Token: e.tokens.root, Simulated: e.julia == nil}
+	if e.tls != nil {
+		info.Certificate = e.certificatePath()
+	}
 	if e.julia != nil {
 		info.Julia = e.julia.version.String()
 	}

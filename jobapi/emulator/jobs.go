@@ -106,7 +106,7 @@ func openJobs(dir string, newID func() string, now func() time.Time) (*jobTable,
 			continue
 		}
 		j.logLine(now(), "Error", errClosing.Error())
-		if err := j.finish(failed, now()); err != nil {
+		if err := errors.Join(j.finish(failed, now()), removeAll(filepath.Join(j.dir, "work"))); err != nil {
 			return nil, err
 		}
 	}

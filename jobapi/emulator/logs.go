@@ -26,6 +26,10 @@ type message struct {
 // maxEntries is how many messages one answer holds at most.
 const maxEntries = 10_000
 
+// maxPage is how many bytes of messages one answer holds at most, however many
+// entries were asked for: jobs may log lines of a megabyte.
+const maxPage = 32 << 20
+
 // logStore is a job's log: a file of one JSON message a line, and where each
 // line starts. The n-th message has the event id n, counted from 1.
 type logStore struct {
@@ -238,6 +242,27 @@ func parseLogQuery(q url.Values, quirks Quirks) (logQuery, string) {
 	return query, ""
 }
 
+// fit shortens a page to maxPage bytes, or to one message, keeping the messages
+// next to the mark that it was asked for.
+func (l *logStore) fit(from, to int, keepFirst bool) (int, int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := func(i int) int64 {
+		if i < len(l.starts) {
+			return l.starts[i]
+		}
+		return l.size
+	}
+	for to-from > 1 && at(to)-at(from) > maxPage {
+		if keepFirst {
+			to--
+		} else {
+			from++
+		}
+	}
+	return from, to
+}
+
 // page cuts the messages out that a query asks for. top and bottom tell
 // whether the log's first and its very last message are in hand.
 func (l *logStore) page(q logQuery) (lines []json.RawMessage, top, bottom bool, err error) {
@@ -255,6 +280,9 @@ func (l *logStore) page(q logQuery) (lines []json.RawMessage, top, bottom bool, 
 		top = from == 0
 	default:
 		top = from == 0
+	}
+	if from, to = l.fit(from, to, q.after != nil); from > 0 {
+		top = false
 	}
 	bottom = finished && to == n && q.before == nil
 	lines, err = l.read(from, to)

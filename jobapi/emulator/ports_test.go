@@ -158,7 +158,7 @@ func TestTLS(t *testing.T) {
 	}
 	pem, err := e.CertificatePEM()
 	pool := x509.NewCertPool()
-	if err != nil || !pool.AppendCertsFromPEM(pem) {
+	if err != nil || !pool.AppendCertsFromPEM(pem) || e.Info().Certificate == "" {
 		t.Fatalf("certificate: %v", err)
 	}
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}}
