@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"encoding/json"
 	"math"
 	"strconv"
 	"strings"
@@ -67,6 +68,9 @@ func (b *bar) set(fraction float64, known bool, name string) {
 // progressOf reads the value of the keyword: a number or a number in a string;
 // "done" or at least 1 closes the bar; null, "nothing" and NaN mean that it is not known how far it is.
 func progressOf(value any) (fraction float64, known, done bool) {
+	if number, ok := value.(json.Number); ok {
+		value = number.String()
+	}
 	switch v := value.(type) {
 	case float64:
 		fraction = v
