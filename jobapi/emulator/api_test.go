@@ -293,7 +293,8 @@ func TestLogPagesOfLongLines(t *testing.T) {
 	b, ends := scripted(t, Config{})
 	id := b.job(script("1"))
 	b.await(id, working)
-	long := strings.Repeat("x", 1<<20)
+	b.jobs.get(id).log.maxPage = 32 << 10
+	long := strings.Repeat("x", 1<<10)
 	for range 40 {
 		b.jobs.get(id).logLine(b.now(), "Info", long)
 	}

@@ -33,7 +33,8 @@ const maxPage = 32 << 20
 // logStore is a job's log: a file of one JSON message a line, and where each
 // line starts. The n-th message has the event id n, counted from 1.
 type logStore struct {
-	path string
+	path    string
+	maxPage int64 // bytes of messages that one answer holds at most
 
 	mu      sync.Mutex // guards what follows
 	out     *os.File   // nil once the log is finished
@@ -50,7 +51,7 @@ func openLog(path string, finished bool) (*logStore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a job's log: %w", err)
 	}
-	l := &logStore{path: path, out: f, done: finished, changed: make(chan struct{})}
+	l := &logStore{path: path, maxPage: maxPage, out: f, done: finished, changed: make(chan struct{})}
 	in := bufio.NewReaderSize(f, 1<<16)
 	for {
 		line, err := in.ReadBytes('\n')
@@ -242,7 +243,7 @@ func parseLogQuery(q url.Values, quirks Quirks) (logQuery, string) {
 	return query, ""
 }
 
-// fit shortens a page to maxPage bytes, or to one message, keeping the messages
+// fit shortens a page to the bytes that it may have, or to one message, keeping the messages
 // next to the mark that it was asked for.
 func (l *logStore) fit(from, to int, keepFirst bool) (int, int) {
 	l.mu.Lock()
@@ -253,7 +254,7 @@ func (l *logStore) fit(from, to int, keepFirst bool) (int, int) {
 		}
 		return l.size
 	}
-	for to-from > 1 && at(to)-at(from) > maxPage {
+	for to-from > 1 && at(to)-at(from) > l.maxPage {
 		if keepFirst {
 			to--
 		} else {
