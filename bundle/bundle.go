@@ -66,7 +66,6 @@ type Plan struct {
 
 	dirs    []string          // empty directories, with "/" at the end
 	content map[string][]byte // what is written instead of a file's content, by path in the bundle
-	exec    map[string]bool   // files with the owner's execute bit, by path
 	depot   []string          // prefixes of what comes from a depot: published, so no secrets
 	sources []sourceRoot      // where files come from, the longest prefix first
 }
@@ -80,6 +79,8 @@ type File struct {
 	Path  string `json:"path"`
 	Bytes int64  `json:"bytes"`
 	From  string `json:"from,omitempty"` // where it comes from, when that is not Root/Path
+
+	exec bool // the owner's execute bit
 }
 
 // Exclusion is something left out and why.

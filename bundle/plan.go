@@ -80,7 +80,7 @@ func newBuilder(ctx context.Context, o Options) (*builder, error) {
 		plan: &Plan{
 			Root: o.Dir, Name: name,
 			Files: []File{}, Excluded: []Exclusion{}, Rules: []Rule{}, Packages: []Package{}, Warnings: []Warning{},
-			content: map[string][]byte{}, exec: map[string]bool{},
+			content: map[string][]byte{},
 		},
 	}, nil
 }
@@ -210,6 +210,14 @@ func (b *builder) generate(path string, text []byte) {
 // finish puts together what goes in, what stays out, and what a person should know.
 func (b *builder) finish() (*Plan, error) {
 	p := b.plan
+	count := len(b.generated) + b.root.count
+	for _, pkg := range b.packages {
+		count += pkg.tree.count
+	}
+	for _, t := range b.artifacts {
+		count += t.count
+	}
+	p.Files = make([]File, 0, count) // growing would take twice the memory
 	b.addTree(b.root, "")
 	for path, text := range b.generated {
 		p.content[path] = text
@@ -272,8 +280,8 @@ func (b *builder) addTree(t *tree, prefix string) {
 		b.plan.dirs = append(b.plan.dirs, prefix)
 	}
 	for _, n := range t.outside {
-		b.plan.Outside = append(b.plan.Outside, n.target)
-		b.warn("outside-link", prefix+n.path, "%s is a link that leads outside the directory, to %s", prefix+n.path, n.target)
+		b.plan.Outside = append(b.plan.Outside, *n.link)
+		b.warn("outside-link", prefix+n.path, "%s is a link that leads outside the directory, to %s", prefix+n.path, *n.link)
 	}
 	for _, ignore := range t.ignores {
 		for _, r := range ignore.rules {
@@ -298,20 +306,17 @@ func (b *builder) addDir(t *tree, d *dir, prefix string) (any bool) {
 				b.plan.dirs = append(b.plan.dirs, path+"/")
 			}
 		default:
-			f := File{Path: path, Bytes: n.size}
+			f := File{Path: path, Bytes: n.size, exec: n.exec}
 			abs := filepath.Join(d.abs, n.name())
 			if prefix != "" || n.outside {
 				f.From = abs
 			}
-			if n.target != "" && n.outside {
-				f.From = n.target
-			}
-			if n.exec {
-				b.plan.exec[path] = true
+			if n.link != nil && n.outside {
+				f.From = *n.link
 			}
 			if text, ok := b.overlay.unsaved[abs]; ok {
 				b.setContent(path, text)
-			} else if text, ok := b.overlay.unsaved[n.target]; ok {
+			} else if text, ok := b.overlay.unsaved[n.target()]; ok {
 				b.setContent(path, text)
 			}
 			b.plan.Files = append(b.plan.Files, f)
@@ -397,8 +402,8 @@ func (p *Plan) source(path string) string {
 }
 
 // mode returns the mode bits of a file in the tar.
-func (p *Plan) mode(path string) fs.FileMode {
-	if p.exec[path] {
+func (f *File) mode() fs.FileMode {
+	if f.exec {
 		return 0o755
 	}
 	return 0o644

@@ -199,7 +199,7 @@ func (p *Plan) write(ctx context.Context, w *tarWriter, progress func(done, tota
 			}
 			dirs = dirs[1:]
 		}
-		if err := p.writeFile(w, f.Path); err != nil {
+		if err := p.writeFile(w, f); err != nil {
 			return err
 		}
 		if progress != nil {
@@ -216,9 +216,10 @@ func (p *Plan) write(ctx context.Context, w *tarWriter, progress func(done, tota
 
 // writeFile writes one file. A file may have changed since the plan was made:
 // what counts is what it is when it is opened, as long as it stays so.
-func (p *Plan) writeFile(w *tarWriter, name string) error {
+func (p *Plan) writeFile(w *tarWriter, file *File) error {
+	name := file.Path
 	if text, ok := p.content[name]; ok {
-		return w.file(p.entryName(name), int64(len(text)), p.mode(name), strings.NewReader(string(text)))
+		return w.file(p.entryName(name), int64(len(text)), file.mode(), strings.NewReader(string(text)))
 	}
 	source := p.source(name)
 	f, err := os.Open(source)
@@ -236,7 +237,7 @@ func (p *Plan) writeFile(w *tarWriter, name string) error {
 	if !before.Mode().IsRegular() {
 		return &ChangedError{Path: source, How: "was replaced by something else than a file"}
 	}
-	err = w.file(p.entryName(name), before.Size(), p.mode(name), f)
+	err = w.file(p.entryName(name), before.Size(), file.mode(), f)
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return &ChangedError{Path: source, How: "shrank"}

@@ -24,6 +24,7 @@ type tree struct {
 	root    *dir
 
 	outside []*node // links that lead out of the tree
+	count   int     // of the files that go in
 }
 
 // dir is a directory of a tree.
@@ -39,9 +40,9 @@ type dir struct {
 type node struct {
 	path    string // in the tree
 	size    int64
-	dir     *dir   // of a directory that was entered
-	rule    *rule  // the rule that decided; nil if none matched
-	target  string // of a link that leads out of the tree: absolute
+	dir     *dir    // of a directory that was entered
+	rule    *rule   // the rule that decided; nil if none matched
+	link    *string // what a link leads to, absolute; nil for everything else
 	kind    kind
 	reason  reason // why it stays out, other than by a rule
 	exec    bool
@@ -84,6 +85,14 @@ func (r reason) String() string { return reasonTexts[r] }
 
 func (n *node) excluded() bool { return n.reason != reasonNone || n.rule.excludes() }
 
+// target returns what a link leads to, absolute; "" for everything else.
+func (n *node) target() string {
+	if n.link == nil {
+		return ""
+	}
+	return *n.link
+}
+
 func (n *node) name() string { return n.path[strings.LastIndexByte(n.path, '/')+1:] }
 
 // walker walks one tree. Subdirectories are walked by as many goroutines as
@@ -124,19 +133,22 @@ func (w *walker) walk(top string) (*tree, error) {
 	return w.tree, nil
 }
 
-// gather collects the ignore files and the links that lead outside, in the order
-// of the tree.
+// gather counts the files and collects the ignore files and the links that lead
+// outside, in the order of the tree.
 func (t *tree) gather(d *dir) {
 	if d.rules != nil && (d.parent == nil || d.rules != d.parent.rules) {
 		t.ignores = append(t.ignores, d.rules)
 	}
 	for i := range d.nodes {
 		n := &d.nodes[i]
-		if n.target != "" && n.outside && (n.reason == reasonNone || n.reason == reasonOutside) && !n.rule.excludes() {
+		if n.link != nil && n.outside && (n.reason == reasonNone || n.reason == reasonOutside) && !n.rule.excludes() {
 			t.outside = append(t.outside, n)
 		}
-		if n.dir != nil {
+		switch {
+		case n.dir != nil:
 			t.gather(n.dir)
+		case !n.excluded():
+			t.count++
 		}
 	}
 }
@@ -263,7 +275,7 @@ func (w *walker) stat(d *dir, n *node, e entry) error {
 			return err
 		}
 		mode, size = info.Mode(), info.Size()
-		if text, ok := w.overlay.unsaved[n.target]; ok {
+		if text, ok := w.overlay.unsaved[n.target()]; ok {
 			size = int64(len(text))
 		}
 	}
@@ -301,15 +313,16 @@ func (w *walker) follow(d *dir, n *node, abs string) (fs.FileInfo, error) {
 			}
 		}
 	}
-	n.target, err = filepath.EvalSymlinks(abs)
+	target, err := filepath.EvalSymlinks(abs)
 	if err != nil {
 		return nil, &ReadError{Path: abs, Err: cause(err)}
 	}
-	if slices.ContainsFunc(w.forbidden, func(dir string) bool { return isWithin(dir, n.target) || isWithin(n.target, dir) }) {
+	if slices.ContainsFunc(w.forbidden, func(dir string) bool { return isWithin(dir, target) || isWithin(target, dir) }) {
 		n.reason = reasonForbidden
 		return nil, nil
 	}
-	n.outside = !isWithin(w.tree.real, n.target)
+	n.link = &target
+	n.outside = !isWithin(w.tree.real, target)
 	n.kind = kindFile
 	return info, nil
 }
@@ -329,10 +342,10 @@ func (w *walker) decide(d *dir, n *node) {
 		n.reason = reasonNone // the rule speaks first: what it leaves out needs no other reason
 		return
 	}
-	if n.reason == reasonNone && n.outside && n.target != "" && w.allow != nil {
+	if n.reason == reasonNone && n.outside && n.link != nil && w.allow != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if !w.allow(n.target) {
+		if !w.allow(*n.link) {
 			n.reason = reasonOutside
 		}
 	}
