@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -288,21 +289,40 @@ func TestHugeMessage(t *testing.T) {
 	}
 }
 
+// halfDuplex is a connection of which each end is closed by itself.
+type halfDuplex struct {
+	io.Reader
+	io.WriteCloser
+}
+
 // A client may send all it has to say, close its end and then read.
 func TestAnswersAfterTheEndOfInput(t *testing.T) {
-	release := make(chan struct{})
-	r := serve(t, func(_ *Server, f *fakeSession) {
-		f.do = func(context.Context, commands.Command, commands.Input) (any, error) {
-			<-release
-			return 1, nil
-		}
-	})
-	_ = release
-	close(release)
-	e := lsptest.Open(t, r.editor, lsptest.Options{})
+	toServer, fromEditor := io.Pipe()
+	toEditor, fromServer := io.Pipe()
+	s := newServer(Config{})
+	s.table = fakeTable()
+	eof := make(chan struct{})
+	f := &fakeSession{do: func(context.Context, commands.Command, commands.Input) (any, error) {
+		<-eof
+		return 1, nil
+	}}
+	s.newSession = func(commands.UI) (session, error) { return f, nil }
+	status := make(chan int, 1)
+	go func() {
+		code, _ := s.Serve(t.Context(), halfDuplex{toServer, fromServer})
+		status <- code
+	}()
+	e := lsptest.Connect(t, halfDuplex{toEditor, fromEditor}, lsptest.Options{})
+	e.Initialize()
 	p := e.StartExecute("juliahub.logs", nil)
+	if err := fromEditor.Close(); err != nil {
+		t.Fatal(err)
+	}
+	close(eof)
 	if err := p.Wait(nil); err != nil {
 		t.Error(err)
 	}
-	e.Close()
+	if got := <-status; got != 1 {
+		t.Errorf("exit status %d", got)
+	}
 }

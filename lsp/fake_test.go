@@ -15,11 +15,11 @@ import (
 
 // fakeSession is a session without a cloud: a test says what its commands do.
 type fakeSession struct {
-	ui  commands.UI
-	do  func(ctx context.Context, c commands.Command, in commands.Input) (any, error)
-	own func(file string) []commands.Job
+	ui commands.UI
+	do func(ctx context.Context, c commands.Command, in commands.Input) (any, error)
 
 	mu       sync.Mutex // guards what follows
+	own      func(file string) []commands.Job
 	settings []string
 	folders  [][]string
 	started  int
@@ -54,6 +54,13 @@ func (f *fakeSession) JobsOf(file string) []commands.Job {
 		return nil
 	}
 	return own(file)
+}
+
+// have sets the jobs of every file.
+func (f *fakeSession) have(own func(string) []commands.Job) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.own = own
 }
 
 func (f *fakeSession) SettingsChanged(section json.RawMessage) {
@@ -92,7 +99,8 @@ func fakeTable() []commands.Command {
 type running struct {
 	*fakeSession
 	server *Server
-	editor net.Conn // the editor's end
+	editor net.Conn           // the editor's end
+	cancel context.CancelFunc // ends the server as a signal would
 	done   chan struct{}
 	status int
 	err    error
@@ -113,11 +121,14 @@ func serve(t testing.TB, change func(*Server, *fakeSession)) *running {
 	if change != nil {
 		change(r.server, r.fakeSession)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
 	go func() {
 		defer close(r.done)
-		r.status, r.err = r.server.Serve(context.Background(), ours)
+		r.status, r.err = r.server.Serve(ctx, ours)
 	}()
 	t.Cleanup(func() {
+		cancel()
 		_ = theirs.Close()
 		<-r.done
 	})

@@ -161,20 +161,16 @@ func (s *Server) Serve(ctx context.Context, rwc io.ReadWriteCloser) (status int,
 // finish ends all that the connection has started, within closeTimeout.
 func (s *Server) finish() {
 	deadline := time.Now().Add(closeTimeout)
-	s.stream.stop()
 	s.closeSession()
 	wait(s.closed, time.Until(deadline))
 	s.cancel()
 	wait(s.work.end(), max(time.Until(deadline), time.Second))
 	s.stream.flush(time.Second)
+	s.stream.stop()
 	s.texts.remove()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = s.stream.Close()
-		_ = s.rpc.Close()
-	}()
-	wait(done, 200*time.Millisecond)
+	go func() { _ = s.rpc.Close() }() // waits for the reader, who may be beyond reach
+	wait(s.rpc.Done(), 200*time.Millisecond)
+	s.stream.abort()
 }
 
 // closeSession begins to close the session; s.closed says when it is done.

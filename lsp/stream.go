@@ -158,12 +158,13 @@ func (s *stream) isCongested() bool {
 	return s.unread > congested
 }
 
-// write is the one writer to the client.
+// write is the one writer to the client. It closes the connection at the end.
 func (s *stream) write() {
+	defer func() { _ = s.rwc.Close() }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		for len(s.queue) == 0 && !s.closed {
+		for len(s.queue) == 0 && !s.closed && s.broken == nil {
 			s.changed.Wait()
 		}
 		if len(s.queue) == 0 || s.broken != nil {
@@ -223,17 +224,22 @@ func (s *stream) update(f func()) {
 	s.changed.Broadcast()
 }
 
-// Close closes the connection; what is still queued is dropped. The library
+// Close closes the connection when all is written that is queued. The library
 // calls it with a lock held, so that it must not wait.
 func (s *stream) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil
-	}
-	s.closed, s.queue = true, nil
-	s.changed.Broadcast()
-	return s.rwc.Close()
+	s.update(func() { s.closed = true })
+	return nil
+}
+
+// abort closes the connection at once.
+func (s *stream) abort() {
+	_ = s.Close()
+	s.update(func() {
+		if s.broken == nil {
+			s.broken = io.ErrClosedPipe
+		}
+	})
+	_ = s.rwc.Close()
 }
 
 // readFrame reads one message's body. It returns io.EOF between messages and

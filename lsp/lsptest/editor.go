@@ -432,6 +432,8 @@ func (e *Editor) notified(m message) {
 		var p map[string]any
 		e.decode(m, &p)
 		e.update(func(s *State) { s.Jobs = append(s.Jobs, p) })
+	case "$/cancelRequest":
+		e.update(func(s *State) { s.Cancels++ })
 	default:
 		e.violation("an unknown notification: %s", m.Method)
 	}

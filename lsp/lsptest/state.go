@@ -19,6 +19,7 @@ type State struct {
 	Strays        []Stray
 	Registrations []Registration
 	LensRefreshes int
+	Cancels       int // requests of the server that it took back
 	Closed        bool
 }
 

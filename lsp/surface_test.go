@@ -1,0 +1,488 @@
+package lsp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"juliahub-lsp/commands"
+	"juliahub-lsp/lsp/lsptest"
+)
+
+func titles(actions []lsptest.Action) []string {
+	var all []string
+	for _, a := range actions {
+		title := a.Title
+		if a.Disabled != nil {
+			title += " (" + a.Disabled.Reason + ")"
+		}
+		all = append(all, title)
+	}
+	return all
+}
+
+// without are the full capabilities but for some.
+func without(paths ...string) map[string]any {
+	caps := lsptest.Full()
+	for _, path := range paths {
+		names := strings.Split(path, ".")
+		at := caps
+		for _, name := range names[:len(names)-1] {
+			at, _ = at[name].(map[string]any)
+		}
+		delete(at, names[len(names)-1])
+	}
+	return caps
+}
+
+func oneJob(state commands.State) func(string) []commands.Job {
+	began := time.Now().Add(-12 * time.Minute)
+	return func(string) []commands.Job {
+		return []commands.Job{{Submission: "s-1", ID: "jr-abc", State: state, Started: &began, Watched: true, LimitHours: 1}}
+	}
+}
+
+func TestCodeActions(t *testing.T) {
+	const uri = "file:///a/pi.jl"
+	e, r := open(t, lsptest.Options{Capabilities: without("textDocument.codeAction.disabledSupport")}, nil)
+	e.OpenBuffer(uri, "julia", "x\ny\n")
+	first := []string{"Submit as script", "Submit project as appbundle", "Preview job", "Preview bundle"}
+	if got := titles(e.Actions(uri, lsptest.Range{}, nil)); !slices.Equal(got, first) {
+		t.Errorf("%q, want %q", got, first)
+	}
+	selected := lsptest.Range{End: lsptest.Position{Line: 1}}
+	if got := titles(e.Actions(uri, selected, nil)); len(got) != 5 || got[1] != "Submit selection as script" {
+		t.Errorf("%q", got)
+	}
+	r.have(oneJob(commands.StateRunning))
+	got := titles(e.Actions(uri, lsptest.Range{}, nil))
+	want := append(slices.Clone(first), "Show logs", "Cancel job", "Stop watching job", "Extend job by 1 hour", "Open job in browser")
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	r.have(oneJob(commands.StateCompleted))
+	got = titles(e.Actions(uri, lsptest.Range{}, nil))
+	want = append(slices.Clone(first), "Download results", "Show logs", "Open job in browser", "Run job again", "Dismiss job")
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for _, a := range e.Actions(uri, lsptest.Range{}, nil) {
+		if a.IsPreferred || !strings.HasPrefix(a.Kind, "juliahub.job.") {
+			t.Errorf("%s: kind %q, preferred %t", a.Title, a.Kind, a.IsPreferred)
+		}
+	}
+	for only, n := range map[string]int{
+		"": 9, "juliahub": 9, "juliahub.job": 9, "juliahub.job.submit": 2, "juliahub.job.submit.script": 1, "juliahub.jo": 0, "juliahub.job.submit.script.x": 0,
+		"source": 0, "source.fixAll": 0, "source.organizeImports": 0, "quickfix": 0, "refactor": 0,
+	} {
+		if got := e.Actions(uri, lsptest.Range{}, map[string]any{"only": []string{only}}); len(got) != n {
+			t.Errorf("only %q: %d actions %q, want %d", only, len(got), titles(got), n)
+		}
+	}
+	if got := e.Actions(uri, lsptest.Range{}, map[string]any{"triggerKind": 2}); got == nil || len(got) != 0 {
+		t.Errorf("unasked: %q", titles(got))
+	}
+	if got := e.Actions(uri, lsptest.Range{}, map[string]any{"triggerKind": 1}); len(got) != 9 {
+		t.Errorf("asked: %q", titles(got))
+	}
+	for _, other := range []string{"file:///a/Project.toml", "vscode-remote://h/a.jl", "file:///a/x.py"} {
+		if got := e.Actions(other, lsptest.Range{}, nil); got == nil || len(got) != 0 {
+			t.Errorf("%s: %q", other, titles(got))
+		}
+	}
+	e.OpenBuffer("untitled:one", "julia", "")
+	if got := titles(e.Actions("untitled:one", lsptest.Range{}, nil)); got[0] != "Submit as script" || slices.Contains(got, "Submit project as appbundle") {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestCodeActionsThatCannotBeHad(t *testing.T) {
+	e, _ := open(t, lsptest.Options{}, nil)
+	got := titles(e.Actions("file:///a/pi.jl", lsptest.Range{}, nil))
+	if !slices.Contains(got, "Download results (this file has not been submitted yet)") {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestCodeActionsAsCommands(t *testing.T) {
+	e, _ := open(t, lsptest.Options{Capabilities: map[string]any{}}, nil)
+	actions := e.Actions("file:///a/pi.jl", lsptest.Range{}, nil)
+	if len(actions) != 4 || string(actions[0].Command) != `"juliahub.submitScript"` || actions[0].Kind != "" {
+		t.Errorf("%+v", actions)
+	}
+}
+
+func TestCodeLens(t *testing.T) {
+	const uri = "file:///a/pi.jl"
+	e, r := open(t, lsptest.Options{}, nil)
+	texts := func() string {
+		var all []string
+		for _, l := range e.Lenses(uri) {
+			if l.Range != (lsptest.Range{}) || l.Command == nil {
+				t.Errorf("%+v", l)
+			}
+			all = append(all, l.Command.Title)
+		}
+		return strings.Join(all, " · ")
+	}
+	for state, want := range map[commands.State]string{
+		"":                       "▶ Submit · ▶ Appbundle",
+		commands.StateRunning:    "▶ Submit · ▶ Appbundle · ● Running 12m · Logs · Cancel",
+		commands.StateCompleted:  "▶ Submit · ▶ Appbundle · ✓ Completed 12m · Logs · Results",
+		commands.StateFailed:     "▶ Submit · ▶ Appbundle · ✗ Failed after 12m · Logs · Results",
+		commands.StateSubmitting: "▶ Submit · ▶ Appbundle · ○ Submitting · Logs · Cancel",
+	} {
+		if r.have(oneJob(state)); state == "" {
+			r.have(nil)
+		}
+		if got := texts(); got != want {
+			t.Errorf("%s: %q, want %q", state, got, want)
+		}
+	}
+	e.SetSettings(map[string]any{"juliahub": map[string]any{"codeLens": map[string]any{"enabled": false}}})
+	e.Notify("workspace/didChangeConfiguration", map[string]any{"settings": nil})
+	e.Lenses(uri) // the notification has been applied
+	r.server.world.Load().settings.wait(t.Context())
+	if got := texts(); got != "" {
+		t.Errorf("%q", got)
+	}
+}
+
+// bubble runs a test in a bubble of its own time. The library keeps used
+// channels in a pool; one from another bubble is fatal here, and two collections
+// empty a pool.
+func bubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	empty := func() {
+		runtime.GC()
+		runtime.GC()
+	}
+	empty()
+	defer empty()
+	synctest.Test(t, test)
+}
+
+// story is a bubble with an editor.
+func story(t *testing.T, options lsptest.Options, tell func(t *testing.T, e *lsptest.Editor, r *running)) {
+	bubble(t, func(t *testing.T) {
+		r := serve(t, nil)
+		e := lsptest.Open(t, r.editor, options)
+		tell(t, e, r)
+		e.Shutdown()
+		r.exit(t, 0)
+	})
+}
+
+// pass lets time go by, and everybody do what there is to do.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func TestProgress(t *testing.T) {
+	t.Run("quick work is not shown", func(t *testing.T) {
+		story(t, lsptest.Options{}, func(t *testing.T, e *lsptest.Editor, r *running) {
+			task := r.ui.Begin(t.Context(), commands.Work{Title: "Submitting"})
+			pass(progressDelay - time.Millisecond)
+			task.End("done")
+			pass(time.Minute)
+			if s := e.State(); len(s.Work)+len(s.Messages) > 0 {
+				t.Error(s.String())
+			}
+		})
+	})
+	t.Run("with percentages", func(t *testing.T) {
+		story(t, lsptest.Options{}, func(t *testing.T, e *lsptest.Editor, r *running) {
+			task := r.ui.Begin(t.Context(), commands.Work{Title: "Submitting pi.jl", Message: "bundling", Percent: true})
+			pass(progressDelay)
+			for i := range 1000 {
+				task.Report(fmt.Sprint("uploading ", i), float64(i)/10)
+				<-time.After(time.Millisecond)
+			}
+			task.Report("back", 5)
+			pass(time.Second)
+			task.End("done")
+			task.End("again")
+			task.Report("late", 100)
+			pass(time.Second)
+			s := e.Await(lsptest.WorkEnded("Submitting pi.jl", "done"))
+			w := s.FindWork("Submitting")
+			if n := len(w.Reports); n < 5 || n > 12 || *w.Percent != 99 || w.Cancellable {
+				t.Errorf("%d reports, %+v", n, w)
+			}
+		})
+	})
+	t.Run("a running job", func(t *testing.T) {
+		story(t, lsptest.Options{}, func(t *testing.T, e *lsptest.Editor, r *running) {
+			task := r.ui.Begin(t.Context(), commands.Work{Title: "jr-abc"})
+			for i := range 100 {
+				task.Report(fmt.Sprint("line\x1b[31m ", i, "\n"), 50)
+				<-time.After(100 * time.Millisecond)
+			}
+			task.End("")
+			pass(time.Second)
+			now := e.State()
+			w := now.FindWork("jr-abc")
+			if n := len(w.Reports); n < 9 || n > 11 || w.Percent != nil || w.Reports[1].Message != "line[31m 14" && !strings.HasPrefix(w.Reports[1].Message, "line[31m ") {
+				t.Errorf("%d reports, %+v", n, w)
+			}
+		})
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		story(t, lsptest.Options{}, func(t *testing.T, e *lsptest.Editor, r *running) {
+			cancelled := 0
+			r.ui.Begin(t.Context(), commands.Work{Title: "Uploading", Percent: true, Cancel: func() { cancelled++ }})
+			pass(progressDelay)
+			e.CancelWork("Uploading")
+			e.CancelWork("Uploading")
+			e.Notify("window/workDoneProgress/cancel", map[string]any{"token": "no such"})
+			pass(time.Second)
+			if s := e.State(); cancelled != 1 || !s.FindWork("Uploading").Ended {
+				t.Errorf("cancelled %d times\n%s", cancelled, s.String())
+			}
+		})
+	})
+	t.Run("ends with the server", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := serve(t, nil)
+			e := lsptest.Open(t, r.editor, lsptest.Options{})
+			r.ui.Begin(t.Context(), commands.Work{Title: "jr-abc"})
+			pass(time.Second)
+			r.cancel()
+			<-e.Done()
+			if s := e.State(); s.FindWork("jr-abc") == nil || !s.FindWork("jr-abc").Ended {
+				t.Error(s.String())
+			}
+			r.exit(t, 1)
+		})
+	})
+	t.Run("the client refuses", func(t *testing.T) {
+		story(t, lsptest.Options{RefuseProgress: true}, func(t *testing.T, e *lsptest.Editor, r *running) {
+			task := r.ui.Begin(t.Context(), commands.Work{Title: "Submitting pi.jl"})
+			pass(time.Second)
+			task.End("submitted as jr-abc")
+			pass(time.Second)
+			e.Await(lsptest.Says("Submitting pi.jl: submitted as jr-abc"))
+		})
+	})
+	t.Run("no progress in the client", func(t *testing.T) {
+		story(t, lsptest.Options{Capabilities: without("window.workDoneProgress")}, func(t *testing.T, e *lsptest.Editor, r *running) {
+			task := r.ui.Begin(t.Context(), commands.Work{Title: "Submitting pi.jl"})
+			task.Report("bundling", 1)
+			pass(time.Minute)
+			if s := e.State(); len(s.Messages) > 0 {
+				t.Error(s.String())
+			}
+			task.End("submitted as jr-abc")
+			pass(time.Second)
+			e.Await(lsptest.Says("Submitting pi.jl: submitted as jr-abc"))
+		})
+	})
+}
+
+// A request's own token is used up to its response, then one of ours.
+func TestLentToken(t *testing.T) {
+	story(t, lsptest.Options{}, func(t *testing.T, e *lsptest.Editor, r *running) {
+		var task commands.Task
+		r.do = func(ctx context.Context, _ commands.Command, _ commands.Input) (any, error) {
+			task = r.ui.Begin(ctx, commands.Work{Title: "Submitting pi.jl"})
+			<-time.After(2 * time.Second)
+			return nil, nil
+		}
+		e.LendToken(`"mine"`)
+		e.Call("workspace/executeCommand", map[string]any{"command": "juliahub.logs", "workDoneToken": "mine"}, nil)
+		if w := e.State().Work; !w[0].Ended || w[0].Token != `"mine"` {
+			t.Error(e.Dump())
+		}
+		pass(time.Second)
+		task.End("done")
+		pass(time.Second)
+		if w := e.State().Work; len(w) != 2 || w[1].End != "done" || w[1].Token == `"mine"` {
+			t.Error(e.Dump())
+		}
+	})
+}
+
+func TestDiagnostics(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pi.jl")
+	write(t, path, "x = 1\n𝒻(é) # fails\n")
+	uri := uriOf(path)
+	odd := strings.Replace(uri, "pi.jl", "p%69.jl", 1) // the same file, spelled in another way
+	failed := []commands.Problem{{
+		Line: 1, Col: 2, WholeLine: true, Severity: commands.SeverityError, Code: "job-failed", Message: "boom\x07", Job: "jr-abc",
+		Related: []commands.Related{{Path: path, Line: 0, Message: "called here"}},
+	}}
+	story(t, lsptest.Options{}, func(t *testing.T, e *lsptest.Editor, r *running) {
+		r.ui.ProblemsChanged(path, failed)
+		r.ui.ProblemsChanged("/none.jl", nil)
+		pass(time.Second)
+		s := e.Await(lsptest.Diagnosed(uri, 1, "boom"))
+		d := s.Diagnostics[uri][0]
+		want := lsptest.Range{Start: lsptest.Position{Line: 1, Character: 2}, End: lsptest.Position{Line: 1, Character: 13}}
+		if d.Range != want || d.Severity != 1 || d.Code != "job-failed" || d.Source != "JuliaHub" || d.Message != "boom" || len(d.RelatedInformation) != 1 || s.Published != 1 {
+			t.Errorf("%+v", d)
+		}
+		r.ui.ProblemsChanged(path, failed) // the same: nothing to tell
+		pass(time.Second)
+		if s := e.State(); s.Published != 1 {
+			t.Error(s.String())
+		}
+		e.OpenBuffer(odd, "julia", "x = 1\n𝒻(é)\n")
+		pass(time.Second)
+		e.Await(lsptest.AllOf(lsptest.Undiagnosed(uri), lsptest.Diagnosed(odd, 1, "boom")))
+		e.CloseBuffer(odd)
+		pass(time.Second)
+		e.Await(lsptest.AllOf(lsptest.Undiagnosed(odd), lsptest.Diagnosed(uri, 1, "boom")))
+		r.ui.ProblemsChanged(path, nil)
+		pass(time.Second)
+		e.Await(lsptest.Undiagnosed(uri))
+	})
+	caps := without("textDocument.publishDiagnostics.relatedInformation")
+	caps["general"] = map[string]any{"positionEncodings": []string{"utf-8"}}
+	story(t, lsptest.Options{Capabilities: caps}, func(t *testing.T, e *lsptest.Editor, r *running) {
+		r.ui.ProblemsChanged(path, failed)
+		r.ui.ProblemsChanged("untitled:one", []commands.Problem{{Line: 99, EndLine: 3, EndCol: 7, Severity: commands.SeverityHint, Message: "m"}})
+		pass(time.Second)
+		s := e.Await(lsptest.Diagnosed("untitled:one", 0, "m"))
+		d := s.Diagnostics[uri][0]
+		want := lsptest.Range{Start: lsptest.Position{Line: 1, Character: 4}, End: lsptest.Position{Line: 1, Character: 16}}
+		if d.Range != want || d.Message != "boom\npi.jl:1: called here" {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
+func TestMessagesAreParkedUntilInitialized(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := serve(t, nil)
+		e := lsptest.Connect(t, r.editor, lsptest.Options{})
+		e.Initialize()
+		r.ui.Say(t.Context(), commands.Warning, "early")
+		r.ui.ShowFile(t.Context(), "/a/b.txt")
+		answer := make(chan string, 1)
+		go func() { answer <- r.ui.Ask(t.Context(), commands.Info, "sure?", "no", "yes") }()
+		r.ui.ProblemsChanged("/a/b.jl", []commands.Problem{{Message: "m", Severity: 1}})
+		pass(time.Second)
+		if s := e.State(); len(s.Messages)+len(s.Shown)+len(s.Questions)+s.Published > 0 {
+			t.Error(s.String())
+		}
+		e.Notify("initialized", map[string]any{})
+		pass(time.Second)
+		e.Await(lsptest.AllOf(lsptest.Says("early"), lsptest.Shows("b.txt"), lsptest.Asks("sure?"), lsptest.Diagnosed("file:///a/b.jl", 0, "m")))
+		if got := <-answer; got != "no" {
+			t.Errorf("dismissed, but answered %q", got)
+		}
+		e.Shutdown()
+		r.exit(t, 0)
+	})
+}
+
+func TestAsk(t *testing.T) {
+	reply := ""
+	story(t, lsptest.Options{Answer: func(lsptest.Question) string { return reply }}, func(t *testing.T, e *lsptest.Editor, r *running) {
+		for reply = range map[string]bool{"yes": true, "no": true} {
+			if got := r.ui.Ask(t.Context(), commands.Info, "?", "no", "yes"); got != reply {
+				t.Errorf("%q, want %q", got, reply)
+			}
+		}
+		reply = "something else"
+		if got := r.ui.Ask(t.Context(), commands.Info, "?", "no", "yes"); got != "no" {
+			t.Errorf("%q", got)
+		}
+	})
+	var never chan struct{}
+	story(t, lsptest.Options{Answer: func(lsptest.Question) string { <-never; return "yes" }}, func(t *testing.T, e *lsptest.Editor, r *running) {
+		never = make(chan struct{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if got := r.ui.Ask(ctx, commands.Info, "?", "no", "yes"); got != "no" {
+			t.Errorf("lapsed, but answered %q", got)
+		}
+		close(never)
+		pass(time.Second)
+	})
+}
+
+func TestShow(t *testing.T) {
+	story(t, lsptest.Options{}, func(t *testing.T, e *lsptest.Editor, r *running) {
+		r.ui.ShowText(t.Context(), "../lo gs:1.txt", "hello")
+		pass(time.Second)
+		r.ui.ShowFile(t.Context(), "/a b/c.png")
+		pass(time.Second)
+		for _, bad := range []string{"file:///etc/passwd", "http://example.com/", "javascript:alert(1)", "https://user@host/", "ftp://x/", "https:", ""} {
+			r.ui.OpenURL(t.Context(), bad)
+		}
+		r.ui.OpenURL(t.Context(), "https://juliahub.com/ui/jr-abc")
+		pass(time.Second)
+		r.ui.OpenURL(t.Context(), "http://127.0.0.1:8000/x")
+		pass(time.Second)
+		s := e.State()
+		if len(s.Shown) != 4 || !strings.HasSuffix(s.Shown[0].URI, "/-lo%20gs-1.txt") || s.Shown[0].External || s.Shown[1].URI != "file:///a%20b/c.png" || !s.Shown[2].External || !s.Shown[3].External {
+			t.Errorf("%+v", s.Shown)
+		}
+	})
+	story(t, lsptest.Options{Capabilities: map[string]any{}}, func(t *testing.T, e *lsptest.Editor, r *running) {
+		r.ui.ShowFile(t.Context(), "/a b/c.png")
+		r.ui.OpenURL(t.Context(), "https://juliahub.com/ui/jr-abc")
+		pass(time.Second)
+		e.Await(lsptest.AllOf(lsptest.Says("/a b/c.png"), lsptest.Says("https://juliahub.com/ui/jr-abc")))
+	})
+}
+
+func TestJobChanged(t *testing.T) {
+	caps := lsptest.Full()
+	caps["experimental"] = map[string]any{"juliahub": true}
+	story(t, lsptest.Options{Capabilities: caps}, func(t *testing.T, e *lsptest.Editor, r *running) {
+		e.OpenBuffer("file:///a/pi.jl", "julia", "")
+		job := commands.Job{Submission: "s", ID: "jr-abc", State: commands.StateRunning}
+		refreshes := func() int { return e.State().LensRefreshes }
+		pass(time.Second)
+		before := refreshes()
+		for i := range 100 {
+			job.LastLine = fmt.Sprint(i)
+			r.ui.JobChanged(job)
+		}
+		pass(10 * time.Second)
+		if got := refreshes() - before; got != 1 {
+			t.Errorf("%d refreshes for one change of state", got)
+		}
+		r.have(oneJob(commands.StateRunning))
+		pass(10 * time.Minute)
+		if got := refreshes() - before; got < 9 || got > 12 {
+			t.Errorf("%d refreshes in ten minutes", got)
+		}
+		r.have(oneJob(commands.StateCompleted))
+		before = refreshes()
+		pass(10 * time.Minute)
+		e.CloseBuffer("file:///a/pi.jl")
+		job.State = commands.StateCompleted
+		r.ui.JobChanged(job)
+		pass(time.Minute)
+		if got := refreshes() - before; got > 1 {
+			t.Errorf("%d refreshes for nothing", got)
+		}
+		s := e.Await(lsptest.JobIn("completed"))
+		if len(s.Jobs) != 101 || s.Jobs[0]["job"] != "jr-abc" {
+			t.Errorf("%d notifications, %v", len(s.Jobs), s.Jobs[0])
+		}
+		var known struct{ Jobs []json.RawMessage }
+		e.Call("juliahub/jobs", map[string]any{}, &known)
+		if len(known.Jobs) != 1 {
+			t.Errorf("%d jobs", len(known.Jobs))
+		}
+	})
+	story(t, lsptest.Options{}, func(t *testing.T, e *lsptest.Editor, r *running) {
+		r.ui.JobChanged(commands.Job{Submission: "s", ID: "jr-abc"})
+		pass(time.Minute)
+		if s := e.State(); len(s.Jobs) > 0 {
+			t.Error(s.String())
+		}
+	})
+}
