@@ -137,6 +137,9 @@ func New(cfg Config) (*Emulator, error) {
 			return nil, fmt.Errorf("make the emulator's directory: %w", err)
 		}
 	}
+	if err := pruneUploads(filepath.Join(e.dir, "uploads")); err != nil {
+		return nil, err
+	}
 	if e.tokens, err = openTokens(filepath.Join(e.dir, "tokens.json"), cfg.Token, cfg.TokenLife, e.now); err != nil {
 		return nil, err
 	}

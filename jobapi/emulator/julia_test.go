@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -228,6 +229,47 @@ func TestJuliaEnvironmentThatCannotBeInstantiated(t *testing.T) {
 	if log := b.text(id); !strings.Contains(log, "could not be instantiated") || strings.Contains(log, "\n1\n") {
 		t.Errorf("log:\n%s", log)
 	}
+}
+
+// JuliaHub.jl takes the quotes off the answer of get_logs, and one level of
+// escapes from it and from inputs, by Julia's own rules instead of JSON's.
+func TestAnswersSurviveJuliasUnescaping(t *testing.T) {
+	julia := realJulia(t)
+	b, ends := scripted(t, Config{})
+	tricky := "quote \" backslash \\ n \\n dollar $x tab \t bell \a nul \x00 del \x7f < & > \u2028 \u00e9 \U0001f600 bad \xff"
+	args, err := json.Marshal(map[string]string{"A": strings.ReplaceAll(tricky, "\x00", "")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := b.job(with(script("1"), "args", string(args)))
+	b.await(id, working)
+	b.jobs.get(id).logLine(b.now(), "Info", tricky)
+	ends <- nil
+	b.ended(id, completed)
+	body := b.do("GET", "/juliaruncloud/get_logs?log_output_type=content&log_out_type=json&jobname="+id, nil).body
+	var inner string
+	if err := json.Unmarshal([]byte(body), &inner); err != nil {
+		t.Fatal(err)
+	}
+	if got := unescape(t, julia, body); got != inner {
+		t.Errorf("log: Julia reads\n%s\nJSON is\n%s", got, inner)
+	}
+	var back map[string]string
+	if err := json.Unmarshal([]byte(unescape(t, julia, b.details(id)["inputs"].(string))), &back); err != nil || !strings.HasPrefix(back["A"], tricky[:30]) {
+		t.Errorf("inputs: %v %v", back, err)
+	}
+}
+
+// unescape does to a text what JuliaHub.jl does.
+func unescape(t *testing.T, julia, text string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), julia, "--startup-file=no", "-e", `print(unescape_string(strip(read(stdin, String), '"')))`)
+	cmd.Stdin = strings.NewReader(text)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
 }
 
 func TestFindJulia(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 // serving is an emulator whose jobs serve HTTP at their port once they are told to.
@@ -174,6 +176,13 @@ func TestTLS(t *testing.T) {
 	defer resp.Body.Close()
 	if resp.StatusCode != 200 || resp.ProtoMajor != 2 {
 		t.Errorf("%d over %s", resp.StatusCode, resp.Proto)
+	}
+	// A WebSocket goes over HTTP/1.1, whatever else the server speaks.
+	_, ws, err := websocket.Dial(t.Context(), url+"/ws/stream_logs?jobname=jr-none", &websocket.DialOptions{
+		HTTPClient: client, HTTPHeader: http.Header{"Authorization": {"Bearer " + e.Token()}},
+	})
+	if err == nil || ws == nil || ws.StatusCode != 403 || ws.ProtoMajor != 1 {
+		t.Errorf("stream: %v, %v", ws, err)
 	}
 	client.CloseIdleConnections()
 }

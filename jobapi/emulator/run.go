@@ -26,6 +26,9 @@ var (
 	errTimeLimit = errors.New("the job reached its time limit")
 )
 
+// errSaid is an error that the job's log has told of already.
+var errSaid = errors.New("the job could not run")
+
 // newJob writes a checked submission down as a job that has not started.
 func (e *Emulator) newJob(f *form, base string) (*job, error) {
 	j, err := e.jobs.create()
@@ -99,7 +102,9 @@ func (e *Emulator) run(ctx context.Context, j *job) {
 		j.logLine(e.now(), "Error", errClosing.Error())
 	case err != nil:
 		status = failed
-		j.logLine(e.now(), "Info", err.Error())
+		if !errors.Is(err, errSaid) {
+			j.logLine(e.now(), "Info", err.Error())
+		}
 	}
 	j.setPort(0)
 	if err := j.finish(status, e.now()); err != nil {
@@ -207,14 +212,19 @@ func (e *Emulator) runJulia(ctx context.Context, j *job) error {
 		}
 	}()
 	if err := errors.Join(e.prepare(j, w), e.choosePort(j)); err != nil {
-		j.logLine(e.now(), "Error", "The job could not be set up: "+err.Error())
-		return err
+		return e.notSetUp(j, err)
 	}
 	err = e.instantiate(ctx, j, w)
 	if err == nil {
 		err = e.julia.run(ctx, e, j, w, w.code)
 	}
 	return errors.Join(err, e.collect(j, w))
+}
+
+// notSetUp tells the job's log why its program will not run.
+func (e *Emulator) notSetUp(j *job, err error) error {
+	j.logLine(e.now(), "Error", "The job could not be set up: "+err.Error())
+	return errSaid
 }
 
 // prepare lays the job's files out.
@@ -307,6 +317,9 @@ func (e *Emulator) instantiate(ctx context.Context, j *job, w *workspace) error 
 		return fmt.Errorf("write the job's set-up script: %w", err)
 	}
 	if err := e.julia.run(ctx, e, j, w, script); err != nil {
+		if context.Cause(ctx) != nil {
+			return err
+		}
 		j.logLine(e.now(), "Error", "The job's environment could not be instantiated.")
 		return err
 	}

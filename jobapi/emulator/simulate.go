@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"time"
 )
 
@@ -90,10 +91,9 @@ func (e *Emulator) simulate(ctx context.Context, j *job) error {
 		Code: e.text(j, "code.jl", "input"), Project: e.text(j, "Project.toml", "project"), Manifest: e.text(j, "Manifest.toml", "project"),
 	}
 	if j.rec.Bundle != nil {
-		s.Bundle = e.uploadPath(j.rec.Bundle.Hash)
+		s.Bundle = filepath.Join(j.dir, j.blob("appbundle.tar", "input"))
 		if err := e.tryUnpack(j); err != nil {
-			j.logLine(e.now(), "Error", "The job could not be set up: "+err.Error())
-			return err
+			return e.notSetUp(j, err)
 		}
 	}
 	if err := e.choosePort(j); err != nil {
@@ -128,7 +128,7 @@ func (e *Emulator) text(j *job, name, kind string) string {
 	if blob == "" {
 		return ""
 	}
-	return readSmall(j.dir + "/" + blob)
+	return readSmall(filepath.Join(j.dir, blob))
 }
 
 // pretend is the program of a simulated job that nobody gave another one.

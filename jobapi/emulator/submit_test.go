@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"mime/multipart"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestStrictSubmission changes one thing of a good submission at a time.
@@ -161,6 +164,33 @@ func TestBodiesThatAreNoForm(t *testing.T) {
 	}
 	if list := b.jobs.newest(100); len(list) != 0 {
 		t.Errorf("%d jobs came of it", len(list))
+	}
+}
+
+func TestOldUploadsGo(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, Config{Data: dir})
+	kept, old := tarball(t, map[string]string{"kept/x": "1"}), tarball(t, map[string]string{"old/x": "1"})
+	form := b.bundle("1", old)
+	id := b.job(form)
+	b.ended(id, completed)
+	b.bundle("1", kept)
+	long := time.Now().Add(-2 * keepUploads)
+	if err := os.Chtimes(b.uploadPath(sum(old)), long, long); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "uploads", "part-1"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b = open(t, Config{Data: dir})
+	if left, err := filepath.Glob(filepath.Join(dir, "uploads", "*")); err != nil || len(left) != 1 || left[0] != b.uploadPath(sum(kept)) {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if a := b.do("GET", "/jobs/"+id+"/files/appbundle.tar?filetype=input", nil); a.body != string(old) {
+		t.Errorf("the job's own copy: %d, %d bytes", a.StatusCode, len(a.body))
 	}
 }
 

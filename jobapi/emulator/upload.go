@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -182,6 +183,28 @@ func (e *Emulator) store(body io.Reader, hash string, size int64) (err error) {
 	}
 	if err := os.Rename(tmp.Name(), e.uploadPath(hash)); err != nil {
 		return fmt.Errorf("store an upload: %w", err)
+	}
+	return nil
+}
+
+// keepUploads is how long an appbundle is kept that no job may ever ask for.
+// Jobs have their own copies.
+const keepUploads = 24 * time.Hour
+
+// pruneUploads removes old uploads, and those that a crash left unfinished.
+func pruneUploads(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("read the emulator's uploads: %w", err)
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || strings.HasSuffix(entry.Name(), ".tar") && time.Since(info.ModTime()) < keepUploads {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil {
+			return fmt.Errorf("remove an old upload: %w", err)
+		}
 	}
 	return nil
 }
