@@ -69,7 +69,7 @@ bench: build ## benchmarks: start-up, bundling, diagnostics
 	@SERVER='$(CURDIR)/$(BIN)' go test -run '^$$' -bench . -benchmem ./...
 
 generate: ## docs/commands.md and docs/settings.md from their tables
-	@go run ./cmd/juliahub-lsp/docgen docs
+	@go test ./cmd/juliahub-lsp -run TestGenerated -count=1 -update
 
 clean: ## what build leaves; the cache stays
 	@rm -rf bin dist

@@ -31,7 +31,7 @@ function deliver(summary, file)
     end
 end
 
-function main(; steps = 20, points = 2_000_000)
+function main(; steps = 20, points = 3_000_000)
     # Kept: JuliaHub takes the file after the script has ended.
     file = joinpath(mktempdir(; cleanup = false), "pi.csv")
     count, estimate = 0, 0.0

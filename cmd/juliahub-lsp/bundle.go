@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+
+	"juliahub-lsp/commands"
+
+	"github.com/spf13/cobra"
+)
+
+// bundleFlags are the command line of bundle.
+type bundleFlags struct {
+	out    string
+	script string
+	json   bool
+}
+
+func newBundle(t terminal) *cobra.Command {
+	var f bundleFlags
+	cmd := &cobra.Command{
+		Use:   "bundle DIR",
+		Short: "Show what an appbundle of a directory holds, what stays out and why",
+		Args:  usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return planBundle(cmd.Context(), t, args[0], f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&f.out, "output", "o", "", "write the tarball to `F.tar`")
+	flags.StringVar(&f.script, "script", "", "check that `FILE.jl` is in the bundle")
+	flags.BoolVar(&f.json, "json", false, "print JSON")
+	return cmd
+}
+
+// tarball is what a plan can do, whatever it is made of.
+type tarball interface {
+	WriteTar(ctx context.Context, w io.Writer, progress func(done, total int64)) (size int64, sha256 string, err error)
+}
+
+func planBundle(ctx context.Context, t terminal, dir string, f bundleFlags) error {
+	in, err := bundleInput(dir, f)
+	if err != nil {
+		return err
+	}
+	session, closeSession, err := openSession(t, newConsole(t))
+	if err != nil {
+		return err
+	}
+	defer closeSession()
+	plan, err := session.PreviewBundle(ctx, in)
+	if err != nil {
+		return err
+	}
+	sum := ""
+	if f.out != "" {
+		if err := plan.Check(); err != nil {
+			return err
+		}
+		if sum, err = writeTar(ctx, plan, f.out); err != nil {
+			return err
+		}
+	}
+	if err := showPlan(t.out, plan, sum, f.json); err != nil {
+		return err
+	}
+	if sum != "" && !f.json {
+		fmt.Fprintf(t.out, "\nwrote %s\nsha256 %s\n", f.out, sum)
+	}
+	return nil
+}
+
+// showPlan prints a plan, as JSON or for people, with the tarball's hash if there is one.
+func showPlan(w io.Writer, plan any, sha256 string, asJSON bool) error {
+	doc, err := planJSON(plan, sha256)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		fmt.Fprintf(w, "%s\n", doc)
+		return nil
+	}
+	var shown planView
+	if err := json.Unmarshal(doc, &shown); err != nil {
+		return fmt.Errorf("show the plan: %w", err)
+	}
+	shown.print(w)
+	return nil
+}
+
+func bundleInput(dir string, f bundleFlags) (commands.Input, error) {
+	root, err := filepath.Abs(dir)
+	if err != nil {
+		return commands.Input{}, fmt.Errorf("find %s: %w", dir, err)
+	}
+	if info, err := os.Stat(root); err != nil {
+		return commands.Input{}, fmt.Errorf("bundle %s: %w", dir, err)
+	} else if !info.IsDir() {
+		return commands.Input{}, fmt.Errorf("bundle %s: it is no directory", dir)
+	}
+	in := commands.Input{
+		Args: &commands.SubmitArgs{}, Dir: root,
+		Settings: noSettings,
+	}
+	if f.script != "" {
+		path, err := filepath.Abs(f.script)
+		if err != nil {
+			return commands.Input{}, fmt.Errorf("find %s: %w", f.script, err)
+		}
+		in.Args = &commands.SubmitArgs{URI: fileURI(path)}
+		in.File = &commands.Document{URI: fileURI(path), Path: path}
+	}
+	in.AllowOutside = anywhere(root)
+	return in, nil
+}
+
+// anywhere allows all targets outside a directory: for plans, which send nothing.
+func anywhere(dir string) []string {
+	return []string{filepath.VolumeName(dir) + string(filepath.Separator)}
+}
+
+func absolute(paths []string) ([]string, error) {
+	var all []string
+	for _, path := range paths {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return nil, fmt.Errorf("find %s: %w", path, err)
+		}
+		all = append(all, abs)
+	}
+	return all, nil
+}
+
+// writeTar writes the tarball beside its place and moves it there when it is whole.
+func writeTar(ctx context.Context, plan tarball, path string) (sha256 string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return "", fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, sha256, err = plan.WriteTar(ctx, f, nil)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return "", err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return "", fmt.Errorf("write %s: %w", path, err)
+	}
+	return sha256, nil
+}
+
+// planJSON is the plan as JSON, with the tarball's hash if there is one.
+func planJSON(plan any, sha256 string) ([]byte, error) {
+	var doc bytes.Buffer
+	if err := printJSON(&doc, plan); err != nil {
+		return nil, err
+	}
+	text := bytes.TrimRight(doc.Bytes(), "\n")
+	if sha256 != "" {
+		text = fmt.Appendf(text[:len(text)-1], ",%q:%q}", "sha256", sha256)
+	}
+	return text, nil
+}
+
+// planView is what people see of a plan's JSON.
+type planView struct {
+	Root  string
+	Bytes int64
+	Files []struct {
+		Path, From string
+		Bytes      int64
+	}
+	Excluded []struct {
+		Path, Reason string
+		Rule         *struct {
+			File, Pattern string
+			Line          int
+		}
+	}
+	Packages []struct{ Name, From, To, Why string }
+	Warnings []struct{ Message, File string }
+}
+
+func (v planView) print(w io.Writer) {
+	fmt.Fprintf(w, "%s: %s in %s\n\n", v.Root, size(v.Bytes), count(len(v.Files), "file"))
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	defer tab.Flush()
+	for _, f := range v.Files {
+		from := ""
+		if f.From != "" {
+			from = "from " + f.From
+		}
+		fmt.Fprintf(tab, "  %s\t%s\t%s\n", size(f.Bytes), f.Path, from)
+	}
+	if len(v.Excluded) > 0 {
+		fmt.Fprintf(tab, "\nleft out\n")
+	}
+	for _, e := range v.Excluded {
+		why := e.Reason
+		if e.Rule != nil {
+			why = fmt.Sprintf("%s:%d  %s", e.Rule.File, e.Rule.Line, e.Rule.Pattern)
+		}
+		fmt.Fprintf(tab, "  %s\t%s\n", e.Path, why)
+	}
+	if len(v.Packages) > 0 {
+		fmt.Fprintf(tab, "\npackages that travel along\n")
+	}
+	for _, p := range v.Packages {
+		fmt.Fprintf(tab, "  %s\t%s\tfrom %s: %s\n", p.Name, p.To, p.From, p.Why)
+	}
+	if len(v.Warnings) > 0 {
+		fmt.Fprintf(tab, "\nwarnings\n")
+	}
+	for _, warning := range v.Warnings {
+		fmt.Fprintf(tab, "  %s\n", warning.Message)
+	}
+}
+
+// size writes bytes for people.
+func size(n int64) string {
+	switch {
+	case n < 1000:
+		return fmt.Sprintf("%d B", n)
+	case n < 1e6:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	case n < 1e9:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+}
+
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"juliahub-lsp/commands"
+	"juliahub-lsp/commands/settings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+var update = flag.Bool("update", false, "write the generated documents instead of comparing them")
+
+const docs = "../../docs"
+
+// TestGenerated fails when a generated document does not match its table.
+func TestGenerated(t *testing.T) {
+	for name, text := range map[string]string{"commands.md": commandsDoc(), "settings.md": settings.Markdown()} {
+		path := filepath.Join(docs, name)
+		if *update {
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		got, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != text {
+			t.Errorf("docs/%s is stale: run make generate", name)
+		}
+	}
+}
+
+const commandsIntro = `# Commands
+
+What the server can do, as ` + "`workspace/executeCommand`" + ` takes it: the id and one JSON object. An editor's code actions and
+lenses call these; so can a key of yours. Without an argument a command takes the only sensible target: the one open ` + "`.jl`" + ` file, the newest job.
+Nothing waits for the network unless ` + "`wait`" + ` is true. (This page is generated from the table in commands/commands.go.)
+
+`
+
+func commandsDoc() string {
+	var b strings.Builder
+	b.WriteString(commandsIntro)
+	b.WriteString("| command | does | argument |\n| --- | --- | --- |\n")
+	for _, c := range commands.Table() {
+		fmt.Fprintf(&b, "| **%s**<br>`%s` | %s | %s |\n", c.Title, c.ID, c.Doc, arguments(c.Args()))
+	}
+	return b.String()
+}
+
+// arguments spells the fields of an argument type; "?" marks those that may be missing.
+func arguments(args any) string {
+	typ := reflect.TypeOf(args).Elem()
+	var fields []string
+	for i := range typ.NumField() {
+		name, options, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+		if strings.Contains(options, "omitempty") {
+			name += "?"
+		}
+		fields = append(fields, name)
+	}
+	return "`{" + strings.Join(fields, ", ") + "}`"
+}
+
+// TestCommandLineDocumented fails when docs/cli.md leaves out a command or a flag.
+func TestCommandLineDocumented(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(docs, "cli.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := map[string]string{}
+	for _, section := range strings.Split(string(text), "\n## ")[1:] {
+		title, body, _ := strings.Cut(section, "\n")
+		for name := range strings.SplitSeq(title, ", ") {
+			name, _, _ = strings.Cut(name, " ")
+			sections[name] = body
+		}
+	}
+	for _, cmd := range newRoot(terminal{lookupEnv: os.LookupEnv}).Commands() {
+		checkDocumented(t, cmd, sections)
+	}
+}
+
+func checkDocumented(t *testing.T, cmd *cobra.Command, sections map[string]string) {
+	section, ok := sections[cmd.Name()]
+	if !ok {
+		t.Errorf("docs/cli.md has no section on %s", cmd.Name())
+		return
+	}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Hidden || f.Name == "help" {
+			return
+		}
+		if !strings.Contains(section, "--"+f.Name) && (f.Shorthand == "" || !strings.Contains(section, "`-"+f.Shorthand+" ")) {
+			t.Errorf("docs/cli.md says nothing of %s --%s", cmd.Name(), f.Name)
+		}
+	})
+}
