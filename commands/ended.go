@@ -1,14 +1,9 @@
 package commands
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -199,16 +194,16 @@ func (s *Session) localFiles(r *track.Record) func(remote string) (string, bool)
 			return "", false
 		}
 	}
-	files := s.bundledFiles(r.Submission)
+	files := s.sentFiles(r.Submission)
 	return func(remote string) (string, bool) {
 		remote = strings.TrimPrefix(slashed(remote), "./")
 		for rest, more := remote, true; more; _, rest, more = strings.Cut(rest, "/") {
-			if local, ok := files[rest]; ok {
+			if sent, ok := files[rest]; ok {
 				// The driver is called like a file that the project may have.
 				if rest == codeFile && rest != remote && !strings.HasSuffix(path.Dir(remote), filepath.Base(r.Dir)) {
 					continue
 				}
-				return local, true
+				return sent.Local, true
 			}
 		}
 		return "", false
@@ -216,23 +211,5 @@ func (s *Session) localFiles(r *track.Record) func(remote string) (string, bool)
 }
 
 func slashed(remote string) string { return strings.ReplaceAll(remote, `\`, "/") }
-
-// bundledFiles reads back which local file each file of the bundle was.
-func (s *Session) bundledFiles(submission string) map[string]string {
-	data, err := os.ReadFile(s.ledger.SideFile(submission, ".files.gz"))
-	if err != nil {
-		return nil
-	}
-	z, err := gzip.NewReader(bytes.NewReader(data))
-	if err != nil {
-		return nil
-	}
-	var files map[string]string
-	if err := json.NewDecoder(io.LimitReader(z, 64<<20)).Decode(&files); err != nil {
-		s.log.Warn("cannot read the list of bundled files", "error", err)
-		return nil
-	}
-	return files
-}
 
 func textOfValue(v any) string { return firstLine(fmt.Sprint(v)) }

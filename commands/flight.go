@@ -156,7 +156,7 @@ func (s *Session) fly(f *flight, release func(), ask bool) {
 		})
 		return
 	}
-	s.keepText(f.id, f.request.text)
+	s.keepText(f.id, f.request.whole)
 	task := s.cfg.UI.Begin(s.ctx, Work{
 		Title:   "Submitting " + nameOf(&track.Record{File: f.request.file, URI: f.request.uri, Range: f.request.lines}),
 		Message: "preparing", Percent: true,

@@ -78,7 +78,7 @@ func (s *Session) problemsOf(r *track.Record) map[string][]Problem {
 	}
 	if status != "failures" {
 		for _, w := range r.Warnings {
-			p := placeProblem(&w, r.Job)
+			p := placeProblem(&w, r)
 			p.Severity, p.Code = SeverityWarning, "job-warning"
 			problems[w.File] = append(problems[w.File], p)
 		}
@@ -153,7 +153,7 @@ func (s *Session) addFailure(problems map[string][]Problem, r *track.Record) {
 	}
 	prefix := fmt.Sprintf("JuliaHub job %s failed: ", r.Job)
 	if failure.File != "" && failure.Line > 0 {
-		p := placeProblem(&failure, r.Job)
+		p := placeProblem(&failure, r)
 		p.Severity, p.Code, p.Message = SeverityError, "job-failed", prefix+failure.Message
 		problems[failure.File] = append(problems[failure.File], p)
 	}
@@ -167,9 +167,9 @@ func (s *Session) addFailure(problems map[string][]Problem, r *track.Record) {
 	problems[r.File] = append(problems[r.File], p)
 }
 
-func placeProblem(place *track.Place, job string) Problem {
+func placeProblem(place *track.Place, r *track.Record) Problem {
 	line := max(0, place.Line-1)
-	p := Problem{Line: line, EndLine: line, WholeLine: place.EndCol == 0, Message: place.Message, Job: job}
+	p := Problem{Line: line, EndLine: line, WholeLine: place.EndCol == 0, Message: place.Message, Job: r.Job, Submission: r.Submission}
 	if place.EndCol > 0 {
 		p.Col, p.EndCol = max(0, place.Col-1), max(0, place.EndCol-1)
 	}

@@ -76,6 +76,7 @@ type Session struct {
 	own      map[string]bool
 	answered map[string]string // consent of this session, by question
 	nodes    map[string]nodeList
+	sent     map[string]map[string]sentFile // what newer submissions sent, by submission and path
 
 	slots chan struct{} // one for each submission at work
 	views viewBoard
@@ -115,7 +116,7 @@ func New(cfg Config) (*Session, error) {
 	s := &Session{
 		cfg: cfg, log: cfg.Logger, ledger: track.NewLedger(cfg.State),
 		clients: map[string]Client{}, flights: map[string]*flight{}, arriving: map[string]int{},
-		own: map[string]bool{}, answered: map[string]string{}, nodes: map[string]nodeList{},
+		own: map[string]bool{}, answered: map[string]string{}, nodes: map[string]nodeList{}, sent: map[string]map[string]sentFile{},
 		slots: make(chan struct{}, atOnce),
 	}
 	s.views.init()

@@ -306,3 +306,24 @@ func TestNextStartPicksTheJobUp(t *testing.T) {
 		t.Errorf("the log is %q, %v", log, err)
 	}
 }
+
+func TestProblemsMoveWithTheirLines(t *testing.T) {
+	w := newWorld(t, emulator.Config{Simulate: func(_ context.Context, s *emulator.Stage) error {
+		s.Print("ERROR: LoadError: boom")
+		s.Print("Stacktrace:\n [1] error(::String) at ./error.jl:33\n [2] top-level scope at /home/jovyan/code.jl:2\nin expression starting at /home/jovyan/code.jl:2")
+		return errors.New("exit status 1")
+	}})
+	path := w.write("a.jl", "# first\nerror(\"boom\")\n")
+	s, ui := w.session()
+	if _, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{})); err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the error", func() bool { return hasProblem(ui.problems[path], "job-failed", 1) })
+	problems := ui.problems[path]
+	if moved := s.Remap(path, "# new\n\n# first\nerror(\"boom\")\n", problems); !hasProblem(moved, "job-failed", 3) {
+		t.Errorf("after two new lines: %+v", moved)
+	}
+	if moved := s.Remap(path, "# first\nerror(\"another\")\n", problems); hasProblem(moved, "job-failed", 1) {
+		t.Errorf("the line was changed, but: %+v", moved)
+	}
+}

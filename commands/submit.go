@@ -39,6 +39,7 @@ type request struct {
 	file     string // absolute path, "" for an untitled buffer
 	uri      string
 	text     string // of the script, or of the selection at its place
+	whole    string // of the script
 	lines    [2]int // of the selection, 1-based; zero = all
 	settings settings.Settings
 	hubFile  string
@@ -156,6 +157,7 @@ func (s *Session) request(ctx context.Context, kind string, in Input) (*request,
 	if kind == track.KindAppBundle && q.file == "" {
 		return nil, argumentError("a buffer without a file cannot be submitted as an appbundle: save it in the project first, or submit it as a script")
 	}
+	q.whole = q.text
 	if args.Range != nil && kind == track.KindScript {
 		q.text, q.lines = selection(q.text, *args.Range)
 	}
@@ -316,15 +318,14 @@ func (s *Session) record(q *request, id string) track.Record {
 	}
 }
 
-// keepText keeps the script as it is sent, beside its record, so that lines of
-// the job can be found in the text of later. It is a comfort: failing is no reason
+// keepText keeps the script as it was, beside its record, so that lines of the
+// job can be found in the text of later. It is a comfort: failing is no reason
 // not to submit.
 func (s *Session) keepText(id, text string) {
-	const most = 1 << 20
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	_, err := z.Write([]byte(text))
-	if err = errors.Join(err, z.Close()); err != nil || b.Len() > most {
+	if err = errors.Join(err, z.Close()); err != nil || b.Len() > mostKept {
 		return
 	}
 	if err := os.WriteFile(s.ledger.SideFile(id, ".text.gz"), b.Bytes(), 0o600); err != nil {

@@ -1,11 +1,7 @@
 package commands
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +9,6 @@ import (
 
 	"juliahub-lsp/bundle"
 	"juliahub-lsp/commands/track"
-	"juliahub-lsp/internal/atomicfile"
 	"juliahub-lsp/internal/depot"
 	"juliahub-lsp/jobapi"
 )
@@ -43,7 +38,7 @@ func (s *Session) addBundle(f *flight, client Client, sub *jobapi.Submission, ta
 		return err
 	}
 	defer func() { _ = spool.Close() }()
-	s.keepFiles(f.id, plan)
+	s.keepFiles(f.id, plan, options.Unsaved)
 	if _, err := s.update(f.id, func(r *track.Record) { r.Dir = plan.Root }); err != nil {
 		return err
 	}
@@ -105,36 +100,4 @@ func (s *Session) mayLeave(ctx context.Context, q *request, dir, target string) 
 	const no, yes = "Don't send", "Send it along"
 	text := fmt.Sprintf("%s uses %s, which lies outside of it. Send that to JuliaHub, too?", filepath.Base(dir), target)
 	return s.consent(ctx, "outside\x00"+dir+"\x00"+target, text, no, yes)
-}
-
-// keepFiles keeps, beside the record, which local file each file of the bundle
-// is, so that places in the job's stack traces can be found.
-func (s *Session) keepFiles(id string, plan *bundle.Plan) {
-	const most = 1 << 20
-	files := map[string]string{}
-	for _, file := range plan.Files {
-		if filepath.Ext(file.Path) != ".jl" {
-			continue
-		}
-		local := file.From
-		if local == "" {
-			local = filepath.FromSlash(file.Path)
-		}
-		if !filepath.IsAbs(local) {
-			local = filepath.Join(plan.Root, local)
-		}
-		files[file.Path] = local
-	}
-	data, err := json.Marshal(files)
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	if err == nil {
-		_, err = z.Write(data)
-	}
-	if err = errors.Join(err, z.Close()); err == nil && b.Len() <= most {
-		err = atomicfile.Write(s.ledger.SideFile(id, ".files.gz"), b.Bytes(), 0o600)
-	}
-	if err != nil {
-		s.log.Warn("cannot keep the list of bundled files", "error", err)
-	}
 }

@@ -84,7 +84,10 @@ type Problem struct {
 	Code            string // e.g. "job-failed"; documented in docs/diagnostics.md
 	Message         string
 	Job             string // jr-… when the problem comes from a job
-	Related         []Related
+	// Submission is set when the lines are those of what was submitted, and
+	// columns its characters: Session.Remap finds them in the text of now.
+	Submission string
+	Related    []Related
 }
 
 // Related is another place that explains a Problem.
