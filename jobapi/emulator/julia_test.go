@@ -388,3 +388,50 @@ func TestSimulationGetsTheSubmission(t *testing.T) {
 		t.Errorf("record: %v", m)
 	}
 }
+
+func TestJuliaServesAnExposedPort(t *testing.T) {
+	b := open(t, Config{Julia: realJulia(t)})
+	id := b.job(with(script(`
+		using Sockets
+		server = listen(ip"127.0.0.1", parse(Int, ENV["PORT"]))
+		println("listening, ", ENV["PORT"] == ENV["JULIAHUB_APP_PORT"])
+		client = accept(server)
+		request = readuntil(client, "\r\n\r\n")
+		write(client, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+		close(client)
+		println(first(split(request, "\r\n")))
+	`), "product_name", "standard-interactive", "appArgs", `{"port":`+itoa(freePort(t))+`,"authentication":true,"authorization":"me"}`))
+	link := b.details(id)["proxy_link"].(string)
+	if status, body := b.visit(link, "GET", "/", ""); status != 502 {
+		t.Errorf("before it listens: %d %s", status, body)
+	}
+	b.await(id, func(record, int) bool { return strings.Contains(b.text(id), "listening, true\n") })
+	if status, body := b.visit(link, "GET", "/greeting?x=1", ""); status != 200 || body != "hello" {
+		t.Errorf("%d %s", status, body)
+	}
+	b.ended(id, completed)
+	if log := b.text(id); !strings.Contains(log, "GET /greeting?x=1 HTTP/1.1\n") {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
+func TestJuliaWorkersAreToldApart(t *testing.T) {
+	b := open(t, Config{Julia: realJulia(t)})
+	id := b.job(script(`
+		using Distributed
+		addprocs(1)
+		@everywhere println("I am ", myid())
+		using Distributed
+		remotecall_fetch(() -> @warn("from a worker"), 2)
+	`))
+	b.ended(id, completed)
+	workers := map[string]any{}
+	for _, m := range b.page(id, "") {
+		if keywords, ok := m["keywords"].(map[string]any); ok {
+			workers[m["message"].(string)] = keywords["jrun_worker_id"]
+		}
+	}
+	if workers["I am 1"] != 1.0 || workers["I am 2"] != 2.0 {
+		t.Errorf("%v\n%s", workers, b.text(id))
+	}
+}
