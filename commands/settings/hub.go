@@ -29,7 +29,8 @@ const (
 
 // Hub is a JuliaHub.toml with the places of its keys and values.
 type Hub struct {
-	// Profiles are the profiles in the order of the file.
+	// Profiles are the profiles in the order of the file; of a text that is not
+	// TOML, those whose names can be read.
 	Profiles []string
 
 	tree           map[string]any
@@ -45,21 +46,24 @@ func ParseHub(text []byte) *Hub {
 	tree := map[string]any{}
 	if _, err := toml.Decode(string(text), &tree); err != nil {
 		h.syntax = []Problem{h.syntaxProblem(err)}
+		h.Profiles = h.profileNames(func(string) bool { return true })
 		return h
 	}
 	h.tree = tree
 	h.plainNumbers(tree, nil)
-	if profiles, ok := tree["profile"].(map[string]any); ok {
-		for _, e := range h.layout.Entries {
-			if len(e.Path) == 2 && e.Path[0] == "profile" && !slices.Contains(h.Profiles, e.Path[1]) {
-				if _, ok := profiles[e.Path[1]].(map[string]any); ok {
-					h.Profiles = append(h.Profiles, e.Path[1])
-				}
-			}
-		}
-	}
+	h.Profiles = h.profileNames(func(name string) bool { return h.profile(name) != nil })
 	_, h.defaultProfile = tree["default-profile"].(string)
 	return h
+}
+
+// profileNames lists the profiles in the order of the file.
+func (h *Hub) profileNames(isProfile func(name string) bool) (names []string) {
+	for _, e := range h.layout.Entries {
+		if len(e.Path) >= 2 && e.Path[0] == "profile" && e.Path[1] != "" && !slices.Contains(names, e.Path[1]) && isProfile(e.Path[1]) {
+			names = append(names, e.Path[1])
+		}
+	}
+	return names
 }
 
 func (h *Hub) syntaxProblem(err error) Problem {
@@ -313,6 +317,17 @@ func (h *Hub) applyOwn(s *Settings, name string) []Problem {
 		}
 	}
 	return problems
+}
+
+// Profile returns what a profile of the file amounts to, over the defaults and
+// with what it inherits.
+func (h *Hub) Profile(name string) (Profile, bool) {
+	if h.tree == nil || h.profile(name) == nil {
+		return Profile{}, false
+	}
+	s := defaults()
+	h.applyProfile(&s, name)
+	return s.Profile, true
 }
 
 // checkProfiles reports what is wrong in any profile, the chosen one or not.

@@ -35,13 +35,14 @@ func Resolve(l Layers) (Settings, []Problem) {
 // chooseProfile lets a profile's values count.
 func chooseProfile(s *Settings, hub *Hub, name, layer string) []Problem {
 	s.ProfileName = ""
-	if hub != nil {
+	broken := hub != nil && len(hub.syntax) > 0
+	if hub != nil && !broken {
 		s.Profiles = slices.Clone(hub.Profiles)
 	}
 	if name == "" {
 		return nil
 	}
-	if hub != nil && slices.Contains(hub.Profiles, name) {
+	if hub != nil && !broken && slices.Contains(hub.Profiles, name) {
 		s.ProfileName = name
 		hub.applyProfile(s, name)
 		return nil
@@ -55,6 +56,9 @@ func chooseProfile(s *Settings, hub *Hub, name, layer string) []Problem {
 		p.Severity = Warning // the user's own default for all projects need not exist in each
 	}
 	p.Message = missingProfile(name, s.Profiles)
+	if broken {
+		p.Message = fmt.Sprintf("The profile %q cannot be read: %s is not valid TOML.", name, HubFile)
+	}
 	p.Suggestion = nearest(name, s.Profiles)
 	return []Problem{p}
 }

@@ -69,6 +69,16 @@ func TestExample(t *testing.T) {
 	}
 }
 
+func TestHubProfile(t *testing.T) {
+	h := ParseHub([]byte(exampleFile))
+	if p, ok := h.Profile("gpu"); !ok || p.NCPU != 2 || p.NGPU != 1 || p.LimitHours != 2 {
+		t.Errorf("%+v, %v", p, ok)
+	}
+	if _, ok := h.Profile("none"); ok {
+		t.Error("a profile out of nothing")
+	}
+}
+
 func TestDefaults(t *testing.T) {
 	s, problems := Resolve(Layers{})
 	want := Settings{
@@ -229,6 +239,13 @@ expose = { port = 80 }
 	p := s.Profile
 	if p.NCPU != 4 || p.Memory != 1 || p.Image == nil || p.Image.Product != "p" || p.Env["A"] != "1" || p.Env["B"] != "2" || p.Expose != nil {
 		t.Errorf("%+v", p)
+	}
+}
+
+func TestProfileOfABrokenFile(t *testing.T) {
+	s, problems := hub("[profile.a]\nncpu = \n", "a")
+	if len(problems) != 2 || problems[1].Layer != LayerArgs || !strings.Contains(problems[1].Message, "not valid TOML") || s.ProfileName != "" || s.Profiles != nil {
+		t.Errorf("%+v %+v", s, problems)
 	}
 }
 
@@ -430,6 +447,13 @@ func FuzzHub(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		_, problems := hub(text, "a")
 		l := tomlpos.Scan(text)
+		h := ParseHub([]byte(text))
+		for _, name := range h.Profiles {
+			h.Profile(name)
+		}
+		for at := 0; at < len(text); at += 1 + len(text)/50 {
+			h.Choices(h.At(l.Position(at)))
+		}
 		for _, p := range problems {
 			if p.Line < 0 || p.Col < 0 || p.EndLine < p.Line || p.EndLine >= strings.Count(text, "\n")+1 || p.EndLine == p.Line && p.EndCol < p.Col {
 				t.Errorf("%q: %+v", text, p)
