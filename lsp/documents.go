@@ -206,7 +206,7 @@ func (w *world) documentArg(ctx context.Context, uri string) (commands.Document,
 		return d.snapshot(ctx)
 	}
 	if isUntitled(uri) {
-		return commands.Document{}, invalidArgument("the buffer %q is not open", clip(uri, 120))
+		return commands.Document{URI: uri}, nil // gone, but its jobs are not
 	}
 	path, err := pathOf(uri)
 	if err != nil {

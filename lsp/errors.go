@@ -1,12 +1,13 @@
 package lsp
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
 	"go.lsp.dev/jsonrpc2"
 	"go.lsp.dev/protocol"
+
+	"juliahub-lsp/commands"
 )
 
 // argumentError says that a request, or a command's argument, is not as it has to be.
@@ -23,19 +24,33 @@ func invalidArgument(format string, args ...any) error {
 // could not be fulfilled.
 const codeRequestFailed = jsonrpc2.Code(protocol.LSPErrorCodesRequestFailed)
 
+// Codes of our own, outside the ranges that JSON-RPC and the protocol keep.
+const (
+	codeWrongState   jsonrpc2.Code = 1 // the job is not in a state in which this can be done
+	codeNotSubmitted jsonrpc2.Code = 2 // there is no job, and why
+)
+
 // rpcError renders an error for the editor. It is the only place that does.
 func rpcError(err error) *jsonrpc2.Error {
-	var (
-		wire     *jsonrpc2.Error
-		argument *argumentError
-	)
-	switch {
-	case errors.As(err, &wire):
+	if wire, ok := errors.AsType[*jsonrpc2.Error](err); ok {
 		return wire
-	case errors.As(err, &argument):
-		return jsonrpc2.NewError(jsonrpc2.InvalidParams, plain(err.Error()))
-	case errors.Is(err, context.Canceled):
-		return protocol.ErrRequestCancelled
 	}
-	return jsonrpc2.NewError(codeRequestFailed, plain(err.Error()))
+	return jsonrpc2.NewError(codeOf(err), plain(err.Error()))
+}
+
+// codeOf is the code of an error's kind.
+func codeOf(err error) jsonrpc2.Code {
+	if _, ok := errors.AsType[*argumentError](err); ok {
+		return jsonrpc2.InvalidParams
+	}
+	if _, ok := errors.AsType[*commands.ArgumentError](err); ok {
+		return jsonrpc2.InvalidParams
+	}
+	if _, ok := errors.AsType[*commands.StateError](err); ok {
+		return codeWrongState
+	}
+	if _, ok := errors.AsType[*commands.NotSubmittedError](err); ok {
+		return codeNotSubmitted
+	}
+	return codeRequestFailed
 }

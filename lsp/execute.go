@@ -76,6 +76,8 @@ func (s *Server) fillInput(ctx context.Context, w *world, in *commands.Input) er
 		uri, show = a.URI, a.Show
 	case *commands.JobArgs:
 		uri, show = a.URI, a.Show
+	case *commands.ListArgs:
+		uri, show = a.URI, a.Show
 	}
 	if show != nil {
 		in.Show = *show
@@ -91,7 +93,11 @@ func (s *Server) fillInput(ctx context.Context, w *world, in *commands.Input) er
 		return err
 	}
 	in.File = &doc
-	if a, ok := in.Args.(*commands.SubmitArgs); ok && a.Range != nil && s.encoding != utf16Units && doc.Open {
+	a, submits := in.Args.(*commands.SubmitArgs)
+	if submits && !doc.Open && doc.Path == "" {
+		return invalidArgument("the buffer %q is not open", clip(uri, 120))
+	}
+	if submits && a.Range != nil && s.encoding != utf16Units && doc.Open {
 		r := rangeOf(doc.Text, spanOf(*a.Range), s.encoding)
 		a.Range = &r
 	}

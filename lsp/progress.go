@@ -50,12 +50,14 @@ type task struct {
 	endMessage string
 }
 
-// Begin shows work under way. A client without progress gets one message when
-// it has ended.
+// Begin shows work under way. A client without progress sees nothing of it: the
+// commands say what came of it.
 func (u *ui) Begin(ctx context.Context, work commands.Work) commands.Task {
 	t := &task{s: u.s, work: work, changed: make(chan struct{}, 1), ended: make(chan struct{}), message: work.Message}
 	t.borrowed, _ = ctx.Value(lentKey{}).(*lentToken)
-	u.s.spawn(t.run)
+	if u.s.caps.progress || t.borrowed != nil {
+		u.s.spawn(t.run)
+	}
 	return t
 }
 
@@ -98,10 +100,6 @@ func (t *task) cancel() {
 
 // run shows the task until it has ended.
 func (t *task) run() {
-	if !t.s.caps.progress && t.borrowed == nil {
-		t.runQuietly()
-		return
-	}
 	delay := time.NewTimer(progressDelay)
 	defer delay.Stop()
 	select {
@@ -119,33 +117,14 @@ func (t *task) run() {
 		}
 	}
 	if !t.s.caps.progress {
-		t.runQuietly()
 		return
 	}
 	token, err := t.s.createToken()
 	if err != nil {
 		t.s.log.Warn("the editor creates no progress", "error", err)
-		t.runQuietly()
 		return
 	}
 	t.show(token, nil)
-}
-
-// runQuietly is for clients without progress: a message at the end.
-func (t *task) runQuietly() {
-	select {
-	case <-t.ended:
-	case <-t.s.ctx.Done():
-		return
-	}
-	if t.endMessage == "" {
-		return
-	}
-	level := commands.Info
-	if strings.HasPrefix(t.endMessage, "failed") {
-		level = commands.Warning
-	}
-	(&ui{t.s}).Say(t.s.ctx, level, t.work.Title+": "+t.endMessage)
 }
 
 // show shows the task under a token until it has ended, which it answers with
