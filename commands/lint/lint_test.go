@@ -148,6 +148,44 @@ func TestIgnore(t *testing.T) {
 	}
 }
 
+func TestRules(t *testing.T) {
+	files := map[string]string{"Project.toml": "", ignoreName: "*.log\n!keep.log\nout\n", "keep.log": "", "out/a/x": "", "out/b": "12", "src/a b[1].jl": "", "src/deep/y.jl": "", "sub/" + ignoreName: "x\n", "sub/x": "", "sub/z/w": ""}
+	for i := range 12 {
+		files[fmt.Sprintf("logs/%02d.log", i)] = "123"
+	}
+	p, err := plan(t, tree(t, files), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, ok := RuleAt(p, ignoreName, 1)
+	if !ok || info.MatchedFiles != 12 || info.MatchedBytes != 36 || len(info.Paths) != 10 || info.Paths[0] != "logs/00.log" {
+		t.Errorf("%+v", info)
+	}
+	if info, ok := RuleAt(p, ignoreName, 2); !ok || !info.Negated || info.Paths != nil {
+		t.Errorf("%+v", info)
+	}
+	if _, ok := RuleAt(p, ignoreName, 9); ok {
+		t.Error("a rule out of nothing")
+	}
+	for _, c := range []struct {
+		file, typed string
+		want        []string
+	}{
+		{ignoreName, "s", []string{"src/", "sub/"}},
+		{ignoreName, "!src/", []string{`src/a b\[1].jl`, "src/deep/"}},
+		{ignoreName, "logs/0", []string{"logs/00.log", "logs/01.log", "logs/02.log", "logs/03.log", "logs/04.log", "logs/05.log", "logs/06.log", "logs/07.log", "logs/08.log", "logs/09.log"}},
+		{"sub/" + ignoreName, "", []string{ignoreName, "x", "z/"}},
+		{ignoreName, "nothing", []string{}},
+	} {
+		if got := IgnorePaths(p, c.file, c.typed); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s %q: %q, want %q", c.file, c.typed, got, c.want)
+		}
+	}
+	if got := IgnorePaths(p, ignoreName, "ou"); len(got) != 1 || !strings.HasPrefix(got[0], "out") {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestIgnoreWithoutFile(t *testing.T) {
 	root := tree(t, map[string]string{"Project.toml": "", "run.jl": "", ".env": "A=1"})
 	p, err := plan(t, root, "")
