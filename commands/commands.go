@@ -91,6 +91,9 @@ type Document struct {
 	// Unsaved says that Text differs from what is on disk: changed since its
 	// last didOpen or didSave, or different from the disk when it was opened.
 	Unsaved bool
+	// DiskChanged says that the file was changed by someone else since the
+	// editor read it: sending Text would leave that change out.
+	DiskChanged bool
 }
 
 // Table returns all commands, in the order in which menus show them.

@@ -218,6 +218,9 @@ func (s *Session) send(f *flight, task Task) error {
 	if err != nil {
 		return err
 	}
+	if err := s.addProvenance(f, &sub); err != nil {
+		return err
+	}
 	return s.sendOnce(f, client, sub, task)
 }
 

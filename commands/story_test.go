@@ -327,3 +327,31 @@ func TestProblemsMoveWithTheirLines(t *testing.T) {
 		t.Errorf("the line was changed, but: %+v", moved)
 	}
 }
+
+func TestJobCarriesItsProvenance(t *testing.T) {
+	var args map[string]string
+	w := newWorld(t, emulator.Config{Simulate: func(_ context.Context, s *emulator.Stage) error {
+		args = s.Args
+		return nil
+	}})
+	w.write("Project.toml", "[deps]\n")
+	w.write(".git/HEAD", "ref: refs/heads/main\n")
+	w.write(".git/refs/heads/main", "0123456789abcdef0123456789abcdef01234567\n")
+	w.write("JuliaHub.toml", "default-profile = \"small\"\n[profile.small]\nenv = { A = \"b\" }\nalias = \"run {file} {branch} {commit}\"\n")
+	path := w.write("src/a.jl", "1\n")
+	s, ui := w.session()
+	sub, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the end", func() bool { return ui.jobs[sub.Submission].Settled })
+	for name, want := range map[string]string{
+		"A": "b", "jobname": "run a.jl main 01234567", "JULIAHUB_LSP_FILE": "src/a.jl", "JULIAHUB_LSP_PROFILE": "small",
+		"JULIAHUB_LSP_GIT_COMMIT": "0123456789abcdef0123456789abcdef01234567", "JULIAHUB_LSP_VERSION": "test",
+		"JULIAHUB_LSP_CODE_SHA256": "4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865",
+	} {
+		if args[name] != want {
+			t.Errorf("%s is %q, want %q", name, args[name], want)
+		}
+	}
+}

@@ -1,11 +1,15 @@
 package commands
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"juliahub-lsp/bundle"
 	"juliahub-lsp/commands/track"
@@ -68,8 +72,11 @@ func (s *Session) bundleOptions(ctx context.Context, q *request, client Client) 
 		AllowOutside:   func(target string) bool { return s.mayLeave(ctx, q, dir, target) },
 	}
 	for _, d := range q.in.Unsaved {
-		if d.Path != "" && within(dir, d.Path) {
-			o.Unsaved[d.Path] = []byte(d.Text)
+		if d.Path == "" || !within(dir, d.Path) {
+			continue
+		}
+		if o.Unsaved[d.Path], err = s.unsavedBytes(ctx, &d); err != nil {
+			return bundle.Options{}, err
 		}
 	}
 	if exe, err := exec.LookPath("julia"); err == nil {
@@ -87,6 +94,32 @@ func (s *Session) bundleOptions(ctx context.Context, q *request, client Client) 
 		o.Registries = append(o.Registries, r.UUID)
 	}
 	return o, nil
+}
+
+// unsavedBytes is what an unsaved document puts in the place of its file. The
+// file's byte-order mark stays. Where the editor's text may not be the whole
+// truth, the person is asked.
+func (s *Session) unsavedBytes(ctx context.Context, d *Document) ([]byte, error) {
+	disk, err := os.ReadFile(d.Path)
+	if err != nil { // never saved
+		return []byte(d.Text), nil
+	}
+	doubt := ""
+	switch {
+	case d.DiskChanged:
+		doubt = "was changed on disk, and differently in the editor"
+	case !utf8.Valid(disk):
+		doubt = "is not UTF-8 on disk, and unsaved in the editor"
+	}
+	const no, yes = "Don't submit", "Send the editor's text"
+	if doubt != "" && s.cfg.UI.Ask(ctx, Warning, fmt.Sprintf("%s %s. Send the editor's text?", d.Path, doubt), no, yes) != yes {
+		return nil, fmt.Errorf("%s %s: save it first", d.Path, doubt)
+	}
+	const mark = "\ufeff"
+	if bytes.HasPrefix(disk, []byte(mark)) && !strings.HasPrefix(d.Text, mark) {
+		return []byte(mark + d.Text), nil
+	}
+	return []byte(d.Text), nil
 }
 
 // mayLeave decides whether content outside the bundle's directory may be sent:

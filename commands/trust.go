@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 
@@ -23,10 +22,7 @@ func (s *Session) mayUse(f *flight) error {
 	if own, err := s.serverName(""); err == nil && own == q.server {
 		return nil
 	}
-	host := q.server
-	if u, err := url.Parse(q.server); err == nil {
-		host = u.Host
-	}
+	host := hostOf(q.server)
 	workspace := filepath.Dir(q.hubFile)
 	const no, yes = "Don't use it", "Use this server"
 	text := fmt.Sprintf("%s wants jobs of this project to go to %s. Use that server, with your sign-in there?", q.hubFile, host)

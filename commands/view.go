@@ -3,6 +3,7 @@ package commands
 import (
 	"cmp"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -20,6 +21,7 @@ type viewBoard struct {
 	mu       sync.Mutex
 	jobs     map[string]*view
 	found    map[string]map[string][]Problem // by submitted file: what its newest submission shows, by file
+	troubles map[string]string               // what was said of servers that are not heard
 	overflow map[string]bool                 // running jobs beyond the ones with a task of their own
 	many     Task                            // stands for these
 }
@@ -34,10 +36,12 @@ type view struct {
 	most    float64 // percentages never go back
 	bars    bars    // of the job's own progress
 	said    bool    // its end was told
+	guarded int     // the time limit, in hours, that was warned of
 }
 
 func (b *viewBoard) init() {
 	b.jobs, b.found, b.overflow = map[string]*view{}, map[string]map[string][]Problem{}, map[string]bool{}
+	b.troubles = map[string]string{}
 }
 
 // mostTasks is how many jobs have a progress of their own.
@@ -73,6 +77,47 @@ func (s *Session) changed(submission string) {
 	s.showTask(&r, v)
 	s.showProblems(r.File, r.URI)
 	s.sayEnd(&r, v)
+	s.sayTrouble(&r)
+	s.guardLimit(&r, v)
+}
+
+// sayTrouble tells once that jobs cannot be followed because the sign-in is over.
+// That the network is lost shows in the progress alone: it comes back by itself.
+func (s *Session) sayTrouble(r *track.Record) {
+	if !r.Live() || s.views.troubles[r.Server] == r.Trouble {
+		return
+	}
+	s.views.troubles[r.Server] = r.Trouble
+	if r.Trouble == track.LoginExpired && s.visible(r) {
+		s.cfg.UI.Say(s.ctx, Warning, fmt.Sprintf("The sign-in to %s has expired: sign in again to follow your jobs. The jobs go on.", hostOf(r.Server)))
+	}
+}
+
+// guardAt is the share of the time limit after which its end is warned of.
+const guardAt = 0.8
+
+// guardLimit warns once when a job has used most of its time limit.
+func (s *Session) guardLimit(r *track.Record, v *view) {
+	if r.State != track.Running || r.LimitHours == 0 || r.Started == nil || v.guarded == r.LimitHours || r.Kill {
+		return
+	}
+	limit := time.Duration(r.LimitHours) * time.Hour
+	used := s.cfg.Now().Sub(*r.Started)
+	if float64(used) < guardAt*float64(limit) || used > limit {
+		return
+	}
+	v.guarded = r.LimitHours
+	if !r.Unwatched && !r.Dismissed && s.visible(r) {
+		s.cfg.UI.Say(s.ctx, Warning, fmt.Sprintf("%s (%s) has used %s of its %d h and will be stopped at the limit: extend it by an hour with \"Extend time limit\".",
+			nameOf(r), r.Job, minutes(used), r.LimitHours))
+	}
+}
+
+func hostOf(server string) string {
+	if u, err := url.Parse(server); err == nil && u.Host != "" {
+		return u.Host
+	}
+	return server
 }
 
 // sameNews reports whether two states of a job look alike; that the server was

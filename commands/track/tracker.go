@@ -293,15 +293,22 @@ func (t *Tracker) note(records []Record, err error, now time.Time) {
 	}
 }
 
+// The words for why a server is not heard.
+const (
+	LoginExpired    = "login expired"
+	NetworkLost     = "network lost"
+	ServerInTrouble = "server in trouble"
+)
+
 // Trouble says in two words why a server was not heard.
 func Trouble(err error) string {
 	if _, ok := errors.AsType[*jobapi.AuthError](err); ok {
-		return "login expired"
+		return LoginExpired
 	}
 	if _, ok := errors.AsType[*jobapi.NetworkError](err); ok || errors.Is(err, context.DeadlineExceeded) {
-		return "network lost"
+		return NetworkLost
 	}
-	return "server in trouble"
+	return ServerInTrouble
 }
 
 // planSearches begins a search for every submission without an answer.
