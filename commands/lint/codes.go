@@ -23,8 +23,11 @@ const (
 	CodeIgnoreParent    = "ignore-excluded-parent"
 	CodeIgnoreProject   = "ignore-project-file"
 	CodeIgnoreScript    = "ignore-script"
+	CodeIgnorePackage   = "ignore-package"
+	CodeIgnoreNotThere  = "ignore-not-in-packages"
 	CodeSecret          = "secret"
 	CodeLargeFile       = "large-file"
+	CodeBuildOutput     = "build-output"
 	CodeBundleSize      = "bundle-size"
 	CodeProjectTOML     = "project-toml"
 	CodeNoManifest      = "no-manifest"
@@ -52,8 +55,11 @@ var Codes = []Code{
 	{CodeIgnoreParent, ".juliabundleignore", Warning, "An excluded directory is not entered, so nothing in it can be included again.", "Exclude the directory's content (dir/*) instead of the directory."},
 	{CodeIgnoreProject, ".juliabundleignore", Warning, "A project or manifest file of the job's environment is excluded: the job would run in another environment.", "Include it again with a later rule that begins with !."},
 	{CodeIgnoreScript, ".juliabundleignore", Error, "The script itself is excluded: the job could not run it.", "Include it again with a later rule that begins with !."},
+	{CodeIgnorePackage, ".juliabundleignore", Warning, "A package of the manifest is excluded: the job will not find it.", "Include it again with a later rule that begins with !."},
+	{CodeIgnoreNotThere, ".juliabundleignore", Information, "The rule counts for the project, not inside the packages that travel with it.", "Put it into the package's own .juliabundleignore."},
 	{CodeSecret, ".juliabundleignore or project file", Warning, "A file that would be sent is called as files with secrets are.", "Exclude it (quick fix)."},
 	{CodeLargeFile, ".juliabundleignore or project file", Information, "A file over 50 MiB would be sent.", "Exclude it (quick fix) if the job does not need it."},
+	{CodeBuildOutput, ".juliabundleignore or project file", Information, "Something would be sent that programs make again by themselves.", "Exclude it (quick fix)."},
 	{CodeBundleSize, ".juliabundleignore or project file", Error, "The bundle is near, or over, the 2 GiB that the server takes.", "Exclude what the job does not need."},
 	{CodeProjectTOML, "Project.toml, Manifest.toml", Error, "The file is not valid TOML.", "Mend it: nothing is sent until then."},
 	{CodeNoManifest, "Project.toml", Warning, "There is no manifest: the job resolves the newest versions of the packages.", "Resolve with Julia (quick fix)."},

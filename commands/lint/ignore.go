@@ -32,6 +32,7 @@ func Ignore(plan *bundle.Plan, read Read) []Problem {
 	}
 	l.shadows()
 	l.projectFiles()
+	l.packageRules()
 	l.secrets()
 	l.size()
 	return sorted(l.problems)

@@ -100,7 +100,7 @@ func plan(t *testing.T, root, script string) (*bundle.Plan, error) {
 func TestIgnore(t *testing.T) {
 	root := tree(t, map[string]string{
 		"Project.toml": "[deps]\n", "Manifest.toml": "\n",
-		ignoreName:           "# rules\n/build\n  data  \n!data/keep.csv\nnothing*\n*.log\nManifest.toml",
+		ignoreName:           "# rules\n/made\n  data  \n!data/keep.csv\nnothing*\n*.log\nManifest.toml",
 		"data/keep.csv":      "1",
 		"run.jl":             "1",
 		"a.log":              "x",
@@ -108,7 +108,7 @@ func TestIgnore(t *testing.T) {
 		"src/a.tmp":          "x",
 		"src/deep/a.jl":      "x",
 		"keys/id_rsa":        "x",
-		"build/out.bin":      "x",
+		"made/out.bin":       "x",
 		"docs/" + ignoreName: "# nothing yet\n",
 	})
 	p, err := plan(t, root, "run.jl")
@@ -118,7 +118,7 @@ func TestIgnore(t *testing.T) {
 	problems := Ignore(p, disk)
 	want := []string{
 		".juliabundleignore:1 secret ‹›",
-		".juliabundleignore:2 ignore-leading-slash ‹/build›",
+		".juliabundleignore:2 ignore-leading-slash ‹/made›",
 		".juliabundleignore:4 ignore-excluded-parent ‹!data/keep.csv›",
 		".juliabundleignore:5 ignore-dead ‹nothing*›",
 		".juliabundleignore:7 ignore-project-file ‹Manifest.toml›",
@@ -131,9 +131,9 @@ func TestIgnore(t *testing.T) {
 	}
 	body, _ := disk(filepath.Join(root, ignoreName))
 	for i, want := range map[int]string{
-		0: "# rules\n/build\n  data  \n!data/keep.csv\nnothing*\n*.log\nManifest.toml\nkeys/id_rsa\n",
-		1: "# rules\nbuild\n  data  \n!data/keep.csv\nnothing*\n*.log\nManifest.toml",
-		2: "# rules\n/build\n  data/*  \n!data/keep.csv\nnothing*\n*.log\nManifest.toml",
+		0: "# rules\n/made\n  data  \n!data/keep.csv\nnothing*\n*.log\nManifest.toml\nkeys/id_rsa\n",
+		1: "# rules\nmade\n  data  \n!data/keep.csv\nnothing*\n*.log\nManifest.toml",
+		2: "# rules\n/made\n  data/*  \n!data/keep.csv\nnothing*\n*.log\nManifest.toml",
 	} {
 		if len(problems[i].Fixes) != 1 {
 			t.Errorf("%d has %d fixes", i, len(problems[i].Fixes))
@@ -145,6 +145,45 @@ func TestIgnore(t *testing.T) {
 	}
 	if got := problems[7].Fixes[0].Edits[0].NewText; got != "!x" {
 		t.Errorf("fix of !/x: %q", got)
+	}
+}
+
+func TestManyFilesAndPackages(t *testing.T) {
+	files := map[string]string{"Project.toml": "", ignoreName: "x\ny/Pkg"}
+	root := tree(t, files)
+	dep := filepath.Join(filepath.Dir(root), "Dep")
+	p := &bundle.Plan{Root: root, Packages: []bundle.Package{{Name: "Dep", From: dep, To: ".bundle/dev/Dep"}}, Warnings: []bundle.Warning{
+		{Code: "secret", Path: ".bundle/dev/Dep/test/a.key"},
+		{Code: "build-output", Path: "docs/build"},
+		{Code: "package-excluded", Path: "y/Pkg", File: ignoreName, Line: 2, Message: "package Pkg is excluded by line 2"},
+		{Code: "rule-not-applied", Path: ".bundle/dev/Dep/x", File: ignoreName, Line: 1, Message: "the rule x does not count there"},
+		{Code: "outside-link", Path: "l", Message: "is for the preview"},
+	}}
+	for i := range 15 {
+		p.Warnings = append(p.Warnings, bundle.Warning{Code: "large-file", Path: fmt.Sprintf("big/%02d", i)})
+	}
+	problems := Ignore(p, disk)
+	count := map[string]int{}
+	for _, one := range problems {
+		count[one.Code]++
+		switch one.Code {
+		case CodeSecret:
+			if e := one.Fixes[0].Edits[0]; e.File != filepath.Join(dep, ignoreName) || e.NewText != "test/a.key\n" {
+				t.Errorf("%+v", e)
+			}
+		case CodeBuildOutput:
+			if e := one.Fixes[0].Edits[0]; e.NewText != "\ndocs/build\n" {
+				t.Errorf("%+v", e)
+			}
+		case CodeIgnorePackage:
+			if one.Line != 1 || one.EndCol != 5 || one.Message != "Package Pkg is excluded by line 2." {
+				t.Errorf("%+v", one)
+			}
+		}
+	}
+	want := map[string]int{CodeSecret: 1, CodeBuildOutput: 1, CodeIgnorePackage: 1, CodeIgnoreNotThere: 1, CodeLargeFile: 11}
+	if !reflect.DeepEqual(count, want) {
+		t.Errorf("%v", count)
 	}
 }
 
@@ -453,7 +492,7 @@ func TestCodesAreWhole(t *testing.T) {
 		}
 	}
 	for _, code := range []string{
-		CodeIgnoreSyntax, CodeIgnoreSlash, CodeIgnoreDead, CodeIgnoreShadows, CodeIgnoreParent, CodeIgnoreProject, CodeIgnoreScript, CodeSecret, CodeLargeFile, CodeBundleSize,
+		CodeIgnoreSyntax, CodeIgnoreSlash, CodeIgnoreDead, CodeIgnoreShadows, CodeIgnoreParent, CodeIgnoreProject, CodeIgnoreScript, CodeIgnorePackage, CodeIgnoreNotThere, CodeSecret, CodeLargeFile, CodeBuildOutput, CodeBundleSize,
 		CodeProjectTOML, CodeNoManifest, CodePackageMissing, CodePackageStays, CodeManifestJulia, CodeCompatJulia, CodeScriptInclude, CodeScriptDir, CodeScriptAbsolute,
 		CodeScriptPackage, CodeScriptMain, CodeNoEnvironment, CodeResultsOneImage, CodePortOneImage, CodeResultsLong,
 		settings.CodeHubSyntax, settings.CodeHubValue, settings.CodeHubKey, settings.CodeHubInherits, settings.CodeHubSecret, settings.CodeNoProfile, settings.CodeEditorValue, settings.CodeEditorKey, settings.CodeArgument,

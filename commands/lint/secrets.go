@@ -2,37 +2,109 @@ package lint
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
+
+	"juliahub-lsp/bundle"
 )
+
+// mostFiles is how many files of one kind are findings of their own: beyond
+// that one says how many more there are.
+const mostFiles = 10
+
+// fileKinds says how the plan's warnings about files are shown.
+var fileKinds = []struct {
+	plan, code string
+	severity   Severity
+	one, more  string
+}{
+	{"secret", CodeSecret, Warning, "%s would be sent: it is called as files with secrets are.", "%d more files would be sent that are called as files with secrets are."},
+	{"large-file", CodeLargeFile, Information, "%s would be sent: it has more than 50 MiB.", "%d more files of more than 50 MiB would be sent."},
+	{"build-output", CodeBuildOutput, Information, "%s would be sent: it looks like build output.", "%d more would be sent that look like build output."},
+}
 
 // secrets tells of files that would be sent and look as if they should not.
 func (l *ignoreLint) secrets() {
-	for _, w := range l.plan.Warnings {
-		if w.Path == "" || w.Code != "secret" && w.Code != "large-file" || strings.HasPrefix(w.Path, ".bundle/") {
-			continue
+	for _, kind := range fileKinds {
+		count := 0
+		for _, w := range l.plan.Warnings {
+			if w.Code != kind.plan || w.Path == "" {
+				continue
+			}
+			if count++; count > mostFiles {
+				continue
+			}
+			p := l.anchor(kind.severity, kind.code, fmt.Sprintf(kind.one, w.Path))
+			p.Fixes = l.leaveOut(w.Path)
 		}
-		p := l.anchor(Warning, CodeSecret, fmt.Sprintf("%s would be sent: it is called as files with secrets are.", w.Path))
-		if w.Code == "large-file" {
-			p.Severity, p.Code = Information, CodeLargeFile
-			p.Message = fmt.Sprintf("%s would be sent: it has more than 50 MiB.", w.Path)
+		if count > mostFiles {
+			l.anchor(kind.severity, kind.code, fmt.Sprintf(kind.more, count-mostFiles))
 		}
-		p.Fixes = []Fix{{
-			Title: fmt.Sprintf("Add %s to %s", w.Path, ignoreName),
-			Edits: []Edit{{File: l.local(ignoreName), NewText: l.lineEnd() + ignoreLine(w.Path) + "\n", Append: true}},
-		}}
 	}
 }
 
-// lineEnd is what the root's ignore file lacks at its end before a line can be added.
-func (l *ignoreLint) lineEnd() string {
-	body, _ := l.read(l.local(ignoreName))
+// leaveOut offers to exclude a path of the bundle: in the ignore file of the
+// project, or of the package that it belongs to.
+func (l *ignoreLint) leaveOut(inBundle string) []Fix {
+	file, rest := l.local(ignoreName), inBundle
+	if strings.HasPrefix(inBundle, ".bundle/") {
+		at := l.packageOf(inBundle)
+		if at == nil || strings.HasPrefix(inBundle, ".bundle/depot/") {
+			return nil
+		}
+		file, rest = filepath.Join(at.From, ignoreName), strings.TrimPrefix(inBundle, at.To+"/")
+	}
+	return []Fix{{
+		Title: fmt.Sprintf("Add %s to %s", rest, ignoreName),
+		Edits: []Edit{{File: file, NewText: l.lineEnd(file) + ignoreLine(rest) + "\n", Append: true}},
+	}}
+}
+
+func (l *ignoreLint) packageOf(inBundle string) *bundle.Package {
+	for i := range l.plan.Packages {
+		if p := &l.plan.Packages[i]; strings.HasPrefix(inBundle, p.To+"/") {
+			return p
+		}
+	}
+	return nil
+}
+
+// packageRules tells of rules that keep a package from where the job looks for
+// it, or that count for the project alone.
+func (l *ignoreLint) packageRules() {
+	for _, w := range l.plan.Warnings {
+		if w.File == "" || !ours(w.File) {
+			continue
+		}
+		at := bundle.RuleRef{File: w.File, Line: w.Line}
+		switch w.Code {
+		case "package-excluded":
+			l.at(at, Warning, CodeIgnorePackage, "%s", sentence(w.Message))
+		case "rule-not-applied":
+			l.at(at, Information, CodeIgnoreNotThere, "%s", sentence(w.Message))
+		}
+	}
+}
+
+// sentence makes a plan's message one.
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
+}
+
+// lineEnd is what an ignore file lacks at its end before a line can be added.
+func (l *ignoreLint) lineEnd(file string) string {
+	body, _ := l.read(file)
 	if len(body) == 0 || body[len(body)-1] == '\n' {
 		return ""
 	}
 	return "\n"
 }
 
-// ignoreLine is the rule that excludes one path alone, next to the root's ignore file.
+// ignoreLine is the rule that excludes one path alone, next to the ignore file
+// of the path's root.
 func ignoreLine(p string) string {
 	line := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(p)
 	if strings.HasPrefix(line, "!") || strings.HasPrefix(line, "#") {
