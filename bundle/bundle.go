@@ -80,7 +80,8 @@ type File struct {
 	Bytes int64  `json:"bytes"`
 	From  string `json:"from,omitempty"` // where it comes from, when that is not Root/Path
 
-	exec bool // the owner's execute bit
+	exec   bool // the owner's execute bit
+	secret bool // called as files with secrets are
 }
 
 // Exclusion is something left out and why.

@@ -118,18 +118,19 @@ func (b *builder) withoutManifest(at string, p *projectFile) (string, error) {
 
 // addManifests reads the manifests and the sources of a tree.
 func (b *builder) addManifests(t *tree, chosen []string) error {
-	for n, d := range t.all() {
-		if n.kind == kindFile && slices.Contains(projectNames, n.name()) {
+	for _, at := range t.candidates(chosen) {
+		n, d := at.node, at.dir
+		if slices.Contains(projectNames, n.name()) {
 			if err := b.addSources(t, n, d); err != nil {
 				return err
 			}
 			continue
 		}
-		if _, ok := isManifestName(n.name()); n.kind != kindFile || !ok && !slices.Contains(chosen, filepath.Join(d.abs, n.name())) {
-			continue
-		}
 		file := filepath.Join(d.abs, n.name())
 		required := slices.Contains(chosen, file)
+		if _, ok := isManifestName(n.name()); !ok && !required {
+			continue
+		}
 		data, err := b.overlay.readFile(file)
 		if err != nil {
 			return &ReadError{Path: file, Err: cause(err)}
@@ -147,6 +148,22 @@ func (b *builder) addManifests(t *tree, chosen []string) error {
 		}
 	}
 	return nil
+}
+
+// candidates are the files that may be projects or manifests. A project's key
+// "manifest" can name any file.
+func (t *tree) candidates(chosen []string) []placed {
+	found := t.tomls
+	for _, file := range chosen {
+		path, ok := pathIn(t.top, file)
+		if !ok || strings.HasSuffix(file, ".toml") {
+			continue
+		}
+		if n := t.find(path); n != nil && n.path == path && !n.excluded() {
+			found = append(found[:len(found):len(found)], placed{n, t.root.below(path)})
+		}
+	}
+	return found
 }
 
 // addSources notes a project file whose [sources] name paths.

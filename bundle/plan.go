@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,6 +46,7 @@ type builder struct {
 	installed map[identity]*bundled // those from a depot
 	server    *registries           // read when first asked for
 	artifacts map[string]*tree      // by tree hash
+	output    map[string]int64      // bytes of build output, by its directory in the bundle
 	rules     map[*rule]*Rule
 }
 
@@ -76,6 +78,7 @@ func newBuilder(ctx context.Context, o Options) (*builder, error) {
 		byPath:    map[string]*bundled{},
 		installed: map[identity]*bundled{},
 		artifacts: map[string]*tree{},
+		output:    map[string]int64{},
 		rules:     map[*rule]*Rule{},
 		plan: &Plan{
 			Root: o.Dir, Name: name,
@@ -210,49 +213,19 @@ func (b *builder) generate(path string, text []byte) {
 // finish puts together what goes in, what stays out, and what a person should know.
 func (b *builder) finish() (*Plan, error) {
 	p := b.plan
-	count := len(b.generated) + b.root.count
-	for _, pkg := range b.packages {
-		count += pkg.tree.count
-	}
-	for _, t := range b.artifacts {
-		count += t.count
-	}
-	p.Files = make([]File, 0, count) // growing would take twice the memory
-	b.addTree(b.root, "")
-	for path, text := range b.generated {
-		p.content[path] = text
-		p.Files = append(p.Files, File{Path: path, Bytes: int64(len(text))})
-	}
-	for _, pkg := range b.packages {
-		b.addTree(pkg.tree, pkg.to+"/")
-		if pkg.fromDepot {
-			p.depot = append(p.depot, pkg.to+"/")
-		}
-		p.Packages = append(p.Packages, Package{Name: pkg.name, UUID: pkg.uuid, From: pkg.from, To: pkg.to, Why: pkg.why})
-	}
-	for treeHash, t := range b.artifacts {
-		b.addTree(t, artifactsDir+"/"+treeHash+"/")
-	}
-	if p.depot = append(p.depot, artifactsDir+"/"); len(b.artifacts) == 0 {
-		p.dirs = append(p.dirs, artifactsDir+"/")
-	}
-	for i := range p.Files {
-		if text, ok := p.content[p.Files[i].Path]; ok {
-			p.Files[i].Bytes = int64(len(text))
-		}
-	}
+	b.addFiles()
 	b.hashManifest()
-	slices.SortFunc(p.Files, func(x, y File) int { return strings.Compare(x.Path, y.Path) })
 	slices.SortFunc(p.Excluded, func(x, y Exclusion) int { return strings.Compare(x.Path, y.Path) })
 	slices.SortFunc(p.Packages, func(x, y Package) int { return strings.Compare(x.To, y.To) })
+	slices.SortFunc(p.Rules, func(x, y Rule) int { return cmp.Or(strings.Compare(x.File, y.File), x.Line-y.Line) })
 	slices.SortFunc(p.sources, func(x, y sourceRoot) int { return len(y.prefix) - len(x.prefix) })
 	slices.Sort(p.dirs)
 	slices.Sort(p.Outside)
 	p.Outside = slices.Compact(p.Outside)
-	for _, f := range p.Files {
-		p.Bytes += f.Bytes
+	for i := range p.Files {
+		p.Bytes += p.Files[i].Bytes
 	}
-	if err := checkNames(p); err != nil {
+	if err := checkNames(p, b.options.WindowsImage); err != nil {
 		return nil, err
 	}
 	p.TarSize = tarSize(p)
@@ -266,67 +239,135 @@ func (b *builder) finish() (*Plan, error) {
 	return p, nil
 }
 
+// addFiles lists the files in their order. Each tree is in order already, and
+// all but the root's lie below .bundle: nothing has to be sorted.
+func (b *builder) addFiles() {
+	p := b.plan
+	below := map[string]*tree{}
+	for treeHash, t := range b.artifacts {
+		below[artifactsDir+"/"+treeHash+"/"] = t
+	}
+	p.depot = append(p.depot, artifactsDir+"/")
+	if len(b.artifacts) == 0 {
+		p.dirs = append(p.dirs, artifactsDir+"/")
+	}
+	for _, pkg := range b.packages {
+		below[pkg.to+"/"] = pkg.tree
+		if pkg.fromDepot {
+			p.depot = append(p.depot, pkg.to+"/")
+		}
+		p.Packages = append(p.Packages, Package{Name: pkg.name, UUID: pkg.uuid, From: pkg.from, To: pkg.to, Why: pkg.why})
+	}
+	count := len(b.generated) + b.root.count
+	for _, t := range below {
+		count += t.count
+	}
+	p.Files = make([]File, 0, count) // growing would take twice the memory
+	for _, prefix := range slices.Sorted(maps.Keys(below)) {
+		b.addTree(below[prefix], prefix)
+	}
+	travelling := p.Files
+	b.addTree(b.root, "")
+	root := p.Files[len(travelling):]
+	before, _ := slices.BinarySearchFunc(root, ".bundle/", compareFile)
+	rotate(p.Files[:len(travelling)+before], len(travelling))
+	for path, text := range b.generated {
+		p.content[path] = text
+		at, _ := slices.BinarySearchFunc(p.Files, path, compareFile)
+		p.Files = slices.Insert(p.Files, at, File{Path: path, secret: isSecret(path)})
+	}
+	for path, text := range p.content {
+		if at, ok := slices.BinarySearchFunc(p.Files, path, compareFile); ok {
+			p.Files[at].Bytes = int64(len(text))
+		}
+	}
+}
+
+func compareFile(f File, path string) int { return strings.Compare(f.Path, path) }
+
+// rotate moves the first n elements behind the others.
+func rotate(files []File, n int) {
+	slices.Reverse(files[:n])
+	slices.Reverse(files[n:])
+	slices.Reverse(files)
+}
+
 const artifactsDir = ".bundle/depot/artifacts"
 
 // addTree adds what a tree sends and what it leaves out, below prefix.
 func (b *builder) addTree(t *tree, prefix string) {
-	b.plan.sources = append(b.plan.sources, sourceRoot{prefix, t.top})
+	p := b.plan
+	p.sources = append(p.sources, sourceRoot{prefix, t.top})
 	for _, ignore := range t.ignores {
 		for _, r := range ignore.rules {
 			b.rules[r] = &Rule{RuleRef: b.ref(r, prefix), Negated: r.negated}
 		}
 	}
-	if !b.addDir(t, t.root, prefix) && prefix != "" {
-		b.plan.dirs = append(b.plan.dirs, prefix)
+	if !b.addDir(t.root, prefix, "") && prefix != "" {
+		p.dirs = append(p.dirs, prefix)
 	}
 	for _, n := range t.outside {
-		b.plan.Outside = append(b.plan.Outside, *n.link)
+		p.Outside = append(p.Outside, *n.link)
 		b.warn("outside-link", prefix+n.path, "%s is a link that leads outside the directory, to %s", prefix+n.path, *n.link)
 	}
 	for _, ignore := range t.ignores {
 		for _, r := range ignore.rules {
-			b.plan.Rules = append(b.plan.Rules, *b.rules[r])
+			p.Rules = append(p.Rules, *b.rules[r])
 		}
 	}
-	slices.SortStableFunc(b.plan.Rules, func(x, y Rule) int {
-		return cmp.Or(strings.Compare(x.File, y.File), x.Line-y.Line)
-	})
 }
 
 // addDir adds a directory's entries; it reports whether any of them goes in.
-func (b *builder) addDir(t *tree, d *dir, prefix string) (any bool) {
-	for _, n := range d.inTarOrder() {
-		path := prefix + n.path
-		switch {
-		case n.excluded():
+// output is the directory of build output that holds it, if any.
+func (b *builder) addDir(d *dir, prefix, output string) (any bool) {
+	for i := range d.nodes {
+		n := &d.nodes[i]
+		if n.excluded() {
 			b.exclude(n, prefix)
 			continue
-		case n.dir != nil:
-			if !b.addDir(t, n.dir, prefix) {
-				b.plan.dirs = append(b.plan.dirs, path+"/")
-			}
-		default:
-			f := File{Path: path, Bytes: n.size, exec: n.exec}
-			abs := filepath.Join(d.abs, n.name())
-			if prefix != "" || n.outside {
-				f.From = abs
-			}
-			if n.link != nil && n.outside {
-				f.From = *n.link
-			}
-			if text, ok := b.overlay.unsaved[abs]; ok {
-				b.setContent(path, text)
-			} else if text, ok := b.overlay.unsaved[n.target()]; ok {
-				b.setContent(path, text)
-			}
-			b.plan.Files = append(b.plan.Files, f)
-			if n.rule != nil {
-				b.count(n.rule, n.size)
-			}
 		}
 		any = true
+		path := n.path
+		if prefix != "" {
+			path = prefix + path
+		}
+		if n.dir == nil {
+			b.addFile(d, n, path, prefix)
+			if output != "" {
+				b.output[output] += n.size
+			}
+			continue
+		}
+		within := output
+		if within == "" && isBuildOutput(n.path) {
+			within = path
+		}
+		if !b.addDir(n.dir, prefix, within) {
+			b.plan.dirs = append(b.plan.dirs, path+"/")
+		}
 	}
 	return any
+}
+
+func (b *builder) addFile(d *dir, n *node, path, prefix string) {
+	f := File{Path: path, Bytes: n.size, exec: n.exec, secret: n.secret}
+	if prefix != "" || n.outside {
+		f.From = filepath.Join(d.abs, n.name())
+	}
+	if n.link != nil && n.outside {
+		f.From = *n.link
+	}
+	if len(b.overlay.unsaved) > 0 {
+		if text, ok := b.overlay.unsaved[filepath.Join(d.abs, n.name())]; ok {
+			b.setContent(path, text)
+		} else if text, ok := b.overlay.unsaved[n.target()]; ok {
+			b.setContent(path, text)
+		}
+	}
+	b.plan.Files = append(b.plan.Files, f)
+	if n.rule != nil {
+		b.count(n.rule, n.size)
+	}
 }
 
 // setContent keeps what a rewritten manifest already holds.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -126,46 +125,69 @@ func appendBlock(b []byte, prefix, name string, size int64, mode fs.FileMode, ki
 // tarSize computes the size of the tar.
 func tarSize(p *Plan) int64 {
 	size := int64(2 * tarBlock)
-	add := func(path string, bytes int64) {
-		name := p.entryName(path)
-		if _, _, ok := splitName(strings.TrimSuffix(name, "/")); ok {
-			size += tarBlock
-		} else {
-			record := int64(len(paxRecord("path", strings.TrimSuffix(name, "/"))))
-			size += 2*tarBlock + record + padding(record)
-		}
-		size += bytes + padding(bytes)
-	}
-	for _, f := range p.Files {
-		add(f.Path, f.Bytes)
+	for i := range p.Files {
+		f := &p.Files[i]
+		size += p.headerSize(f.Path) + f.Bytes + padding(f.Bytes)
 	}
 	for _, d := range p.dirs {
-		add(d, 0)
+		size += p.headerSize(strings.TrimSuffix(d, "/"))
 	}
 	return size
+}
+
+// headerSize computes the size of an entry's header or headers.
+func (p *Plan) headerSize(path string) int64 {
+	if len(p.Name)+1+len(path) <= maxTarName {
+		return tarBlock
+	}
+	name := p.entryName(path)
+	if _, _, ok := splitName(name); ok {
+		return tarBlock
+	}
+	record := int64(len(paxRecord("path", name)))
+	return 2*tarBlock + record + padding(record)
 }
 
 // entryName is the path of an entry in the tar.
 func (p *Plan) entryName(path string) string { return p.Name + "/" + path }
 
 // checkNames refuses paths that cannot travel.
-func checkNames(p *Plan) error {
-	for _, f := range p.Files {
-		if !utf8.ValidString(f.Path) {
-			return &NameError{Path: f.Path, Reason: "it is not valid UTF-8"}
+func checkNames(p *Plan, windows bool) error {
+	for i := range p.Files {
+		name := p.Files[i].Path
+		if !utf8.ValidString(name) {
+			return &NameError{Path: name, Reason: "it is not valid UTF-8"}
 		}
-		if path.Clean(f.Path) != f.Path {
-			return &NameError{Path: f.Path, Reason: "it is not a plain path"}
+		if windows {
+			if reason := refusedByWindows(name); reason != "" {
+				return &NameError{Path: name, Reason: reason}
+			}
 		}
 	}
 	return nil
+}
+
+// refusedByWindows says why a job on Windows cannot unpack a path; "" if it can.
+func refusedByWindows(name string) string {
+	for part := range strings.SplitSeq(name, "/") {
+		stem, _, _ := strings.Cut(strings.ToUpper(part), ".")
+		switch {
+		case strings.ContainsAny(part, `<>:"\|?*`) || strings.IndexFunc(part, func(r rune) bool { return r < ' ' }) >= 0:
+			return "the job's Windows allows none of < > : \" \\ | ? * and control characters"
+		case strings.HasSuffix(part, ".") || strings.HasSuffix(part, " "):
+			return "on the job's Windows no name ends in a dot or a space"
+		case slices.Contains([]string{"CON", "PRN", "AUX", "NUL"}, stem), len(stem) == 4 && (stem[:3] == "COM" || stem[:3] == "LPT") && '1' <= stem[3] && stem[3] <= '9':
+			return "it is a device's name on the job's Windows"
+		}
+	}
+	return ""
 }
 
 // Check says why the bundle may not be sent: it is too large (*SizeError) or
 // holds a secret from outside the directory (*SecretError).
 func (p *Plan) Check() error {
 	for _, f := range p.Files {
-		if f.From != "" && isSecret(f.Path) && !p.isFromDepot(f.Path) {
+		if f.From != "" && f.secret && !p.isFromDepot(f.Path) {
 			return &SecretError{Path: f.Path, From: f.From}
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -23,8 +22,15 @@ type tree struct {
 	ignores []*ignoreFile
 	root    *dir
 
-	outside []*node // links that lead out of the tree
-	count   int     // of the files that go in
+	outside []*node  // links that lead out of the tree
+	tomls   []placed // files that may be projects and manifests, if they go in
+	count   int      // of the files that go in
+}
+
+// placed is a node with its directory.
+type placed struct {
+	node *node
+	dir  *dir
 }
 
 // dir is a directory of a tree.
@@ -32,7 +38,7 @@ type dir struct {
 	abs     string      // where it is read from: a followed link's target keeps the link's path
 	parent  *dir        // nil for the top
 	rules   *ignoreFile // the nearest ignore file: its own or a parent's
-	nodes   []node      // sorted by name
+	nodes   []node      // in the order of a tar: a directory as if its name ended in "/"
 	virtual bool        // not on disk: it holds an unsaved file
 }
 
@@ -46,6 +52,7 @@ type node struct {
 	kind    kind
 	reason  reason // why it stays out, other than by a rule
 	exec    bool
+	secret  bool // it is called as files with secrets are
 	outside bool // read through a link that leads out of the tree
 }
 
@@ -133,8 +140,8 @@ func (w *walker) walk(top string) (*tree, error) {
 	return w.tree, nil
 }
 
-// gather counts the files and collects the ignore files and the links that lead
-// outside, in the order of the tree.
+// gather counts the files and collects what is asked for later, in the order of
+// the tree.
 func (t *tree) gather(d *dir) {
 	if d.rules != nil && (d.parent == nil || d.rules != d.parent.rules) {
 		t.ignores = append(t.ignores, d.rules)
@@ -149,6 +156,9 @@ func (t *tree) gather(d *dir) {
 			t.gather(n.dir)
 		case !n.excluded():
 			t.count++
+			if strings.HasSuffix(n.path, ".toml") {
+				t.tomls = append(t.tomls, placed{n, d})
+			}
 		}
 	}
 }
@@ -198,6 +208,7 @@ func (w *walker) read(d *dir, path string, outside bool) error {
 		n := &d.nodes[i]
 		n.path = join(path, entry.name)
 		n.outside = outside
+		n.secret = isSecret(entry.name)
 		if err := w.stat(d, n, entry); err != nil {
 			return err
 		}
@@ -206,6 +217,7 @@ func (w *walker) read(d *dir, path string, outside bool) error {
 			n.dir = &dir{abs: filepath.Join(d.abs, entry.name), parent: d, virtual: entry.virtual}
 		}
 	}
+	slices.SortFunc(d.nodes, compareInTar)
 	return nil
 }
 
@@ -333,7 +345,7 @@ func (w *walker) decide(d *dir, n *node) {
 	case n.name() == ".git":
 		n.reason = reasonGit
 		return
-	case w.isRoot && d.parent == nil && n.path == ".bundle" && n.kind == kindDir:
+	case w.isRoot && n.path == ".bundle":
 		n.reason = reasonOwnBundle
 		return
 	}
@@ -354,18 +366,18 @@ func (w *walker) decide(d *dir, n *node) {
 // find returns the verdict on a path that need not be in the tree: the node that
 // holds it (itself or the excluded directory above it), or nil.
 func (t *tree) find(path string) *node {
-	d := t.root
-	for rest := path; ; {
-		first, after, more := strings.Cut(rest, "/")
-		i, ok := slices.BinarySearchFunc(d.nodes, first, func(n node, name string) int { return strings.Compare(n.name(), name) })
-		if !ok {
+	for d := t.root; ; {
+		i := slices.IndexFunc(d.nodes, func(n node) bool {
+			return strings.HasPrefix(path, n.path) && (len(path) == len(n.path) || path[len(n.path)] == '/')
+		})
+		if i < 0 {
 			return nil
 		}
 		n := &d.nodes[i]
-		if !more || n.dir == nil {
+		if len(path) == len(n.path) || n.dir == nil {
 			return n
 		}
-		d, rest = n.dir, after
+		d = n.dir
 	}
 }
 
@@ -380,36 +392,7 @@ func (d *dir) below(path string) *dir {
 	return d
 }
 
-// all yields the nodes that go into the bundle, with their directories.
-func (t *tree) all() iter.Seq2[*node, *dir] {
-	return func(yield func(*node, *dir) bool) { t.root.all(yield) }
-}
-
-func (d *dir) all(yield func(*node, *dir) bool) bool {
-	for i := range d.nodes {
-		n := &d.nodes[i]
-		if n.excluded() {
-			continue
-		}
-		if !yield(n, d) || n.dir != nil && !n.dir.all(yield) {
-			return false
-		}
-	}
-	return true
-}
-
-// inTarOrder returns the directory's nodes as a tar has them: a directory as if
-// its name ended in "/".
-func (d *dir) inTarOrder() []*node {
-	nodes := make([]*node, len(d.nodes))
-	for i := range d.nodes {
-		nodes[i] = &d.nodes[i]
-	}
-	slices.SortFunc(nodes, compareInTar)
-	return nodes
-}
-
-func compareInTar(a, b *node) int {
+func compareInTar(a, b node) int {
 	x, y := a.path, b.path
 	if a.kind != kindDir && b.kind != kindDir {
 		return strings.Compare(x, y)

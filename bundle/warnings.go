@@ -15,7 +15,7 @@ const largeFile = 50 << 20
 
 // isSecret reports whether a file is called as files with secrets are.
 func isSecret(file string) bool {
-	name := strings.ToLower(path.Base(file))
+	name := strings.ToLower(file[strings.LastIndexByte(file, '/')+1:])
 	switch name {
 	case ".env", "auth.toml", "id_rsa", "id_dsa", "credentials", "credentials.json", ".netrc":
 		return true
@@ -29,47 +29,44 @@ func isSecret(file string) bool {
 // buildDirs are directories that programs make again by themselves.
 var buildDirs = []string{"node_modules", "__pycache__", ".venv", ".ipynb_checkpoints", ".tox", ".pytest_cache"}
 
-// buildOutput returns the directory or file of build output that a path belongs
-// to, "" if to none.
-func buildOutput(file string) string {
-	if strings.HasSuffix(file, ".cov") || strings.HasSuffix(file, ".mem") {
-		if strings.Contains(path.Base(file), ".jl.") {
-			return file // coverage and allocation counts, one beside each source file
-		}
+// isBuildOutput reports whether a directory of a tree is one of build output.
+func isBuildOutput(dir string) bool {
+	name := dir[strings.LastIndexByte(dir, '/')+1:]
+	if name == "build" {
+		parent := path.Base(path.Dir(dir))
+		return parent == "." || parent == "docs"
 	}
-	at := 0
-	for part := range strings.SplitSeq(file, "/") {
-		at += len(part) + 1
-		if at > len(file) {
-			return ""
-		}
-		dir := file[:at-1]
-		if slices.Contains(buildDirs, part) || dir == "build" || dir == "docs/build" || strings.HasSuffix(dir, "/docs/build") {
-			return dir
-		}
-	}
-	return ""
+	return slices.Contains(buildDirs, name)
+}
+
+// isCounts reports whether a file holds the coverage or allocation counts of a
+// source file.
+func isCounts(file string) bool {
+	return (strings.HasSuffix(file, ".cov") || strings.HasSuffix(file, ".mem")) && strings.Contains(path.Base(file), ".jl.")
 }
 
 // warnOfFiles warns of files that a person may not want to send.
 func (b *builder) warnOfFiles() {
-	output := map[string]int64{}
-	for _, f := range b.plan.Files {
-		if b.plan.isFromDepot(f.Path) {
+	for i := range b.plan.Files {
+		f := &b.plan.Files[i]
+		large, counts := f.Bytes > largeFile, isCounts(f.Path)
+		if !f.secret && !large && !counts || b.plan.isFromDepot(f.Path) {
 			continue
 		}
-		if isSecret(f.Path) {
+		if f.secret {
 			b.warn("secret", f.Path, "%s looks like a secret; to leave it out, add the line %s", f.Path, b.advice(f.Path))
 		}
-		if f.Bytes > largeFile {
+		if large {
 			b.warn("large-file", f.Path, "%s has %s; to leave it out, add the line %s", f.Path, human(f.Bytes), b.advice(f.Path))
 		}
-		if what := buildOutput(f.Path); what != "" {
-			output[what] += f.Bytes
+		if counts {
+			b.output[f.Path] += f.Bytes
 		}
 	}
-	for what, bytes := range output {
-		b.warn("build-output", what, "%s looks like build output (%s); to leave it out, add the line %s", what, human(bytes), b.advice(what))
+	for what, bytes := range b.output {
+		if !b.plan.isFromDepot(what) {
+			b.warn("build-output", what, "%s looks like build output (%s); to leave it out, add the line %s", what, human(bytes), b.advice(what))
+		}
 	}
 }
 
