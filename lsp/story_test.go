@@ -1,0 +1,356 @@
+package lsp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"juliahub-lsp/commands"
+	"juliahub-lsp/jobapi/emulator"
+	"juliahub-lsp/lsp"
+	"juliahub-lsp/lsp/lsptest"
+)
+
+// These are the stories of a person with an editor: the real commands behind
+// the real protocol, and the emulator as the cloud.
+
+// desk is a person's machine: a project, a state directory, an account.
+type desk struct {
+	t   *testing.T
+	hub *emulator.Emulator
+	dir string
+	env map[string]string
+}
+
+func newDesk(t *testing.T, simulate func(context.Context, *emulator.Stage) error) *desk {
+	t.Helper()
+	hub, err := emulator.New(emulator.Config{Julia: "none", Pace: 20 * time.Millisecond, Simulate: simulate})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := hub.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	at, err := hub.Start("127.0.0.1:0", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	d := &desk{t: t, hub: hub, dir: filepath.Join(home, "my work")}
+	d.env = map[string]string{"JULIA_PKG_SERVER": at, "JULIAHUB_TOKEN": hub.Token(), "JULIA_DEPOT_PATH": filepath.Join(home, "depot")}
+	if err := os.Mkdir(d.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// file writes a file of the project and returns its URI.
+func (d *desk) file(name, text string) string {
+	d.t.Helper()
+	path := filepath.Join(d.dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String()
+}
+
+func (d *desk) read(name string) string {
+	d.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(d.dir, filepath.FromSlash(name)))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// editor starts a server and an editor on the project.
+func (d *desk) editor(options lsptest.Options) *lsptest.Editor {
+	d.t.Helper()
+	options.Folders = []string{(&url.URL{Scheme: "file", Path: filepath.ToSlash(d.dir)}).String()}
+	ours, theirs := net.Pipe()
+	logger := slog.New(slog.NewTextHandler(d.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	server := lsp.New(lsp.Config{Version: "test", Logger: logger, NewSession: func(ui commands.UI) (*commands.Session, error) {
+		return commands.New(commands.Config{
+			UI: ui, Logger: logger, Version: "test", Home: filepath.Dir(d.dir), State: filepath.Join(filepath.Dir(d.dir), "state"),
+			Tick:      30 * time.Millisecond,
+			LookupEnv: func(name string) (string, bool) { v, ok := d.env[name]; return v, ok },
+		})
+	}})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = server.Serve(context.Background(), ours)
+	}()
+	e := lsptest.Open(d.t, theirs, options)
+	d.t.Cleanup(func() {
+		e.Close()
+		<-done
+	})
+	return e
+}
+
+// plugin are the capabilities of an editor with our plugin.
+func plugin() map[string]any {
+	caps := maps.Clone(lsptest.Full())
+	caps["experimental"] = map[string]any{"juliahub": true}
+	return caps
+}
+
+func lensText(e *lsptest.Editor, uri string) string {
+	var all []string
+	for _, l := range e.Lenses(uri) {
+		all = append(all, l.Command.Title)
+	}
+	return strings.Join(all, " · ")
+}
+
+func TestStoryScript(t *testing.T) {
+	release := make(chan struct{})
+	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+		s.Print("hello from the job")
+		<-release
+		return errors.Join(s.Result("answer.txt", []byte("42\n")), s.Outputs(`{"answer":42}`))
+	})
+	uri := d.file("pi.jl", "println(1)\n")
+	e := d.editor(lsptest.Options{Capabilities: plugin()})
+	e.OpenBuffer(uri, "julia", "println(1)\n")
+
+	var sub commands.Submission
+	began := time.Now()
+	e.Do(uri, "Submit as script", &sub)
+	if sub.Submission == "" || time.Since(began) > time.Second {
+		t.Errorf("%+v after %v", sub, time.Since(began))
+	}
+	e.Await(lsptest.JobIn("running"))
+	e.Await(lsptest.WorkBegun("pi.jl"))
+	if got := lensText(e, uri); !strings.Contains(got, "● Running") || !strings.Contains(got, "Logs") {
+		t.Errorf("lens %q", got)
+	}
+	close(release)
+	s := e.Await(lsptest.AllOf(lsptest.JobIn("completed"), lsptest.WorkEnded("pi.jl", "done"), lsptest.NoWork()))
+	if d := s.Diagnostics[uri]; len(d) != 1 || d[0].Severity > 4 || d[0].Severity < 3 {
+		t.Errorf("diagnostics %+v", d)
+	}
+	e.Do(uri, "Show logs", nil)
+	e.Do(uri, "Download results", nil)
+	id, _ := s.Jobs[len(s.Jobs)-1]["job"].(string)
+	e.Await(lsptest.That("the results", func(s *lsptest.State) bool {
+		results, _ := s.Jobs[len(s.Jobs)-1]["results"].([]any)
+		return len(results) > 0 && strings.Contains(fmt.Sprint(results), "path:")
+	}))
+	if got := d.read("juliahub-results/" + id + "/answer.txt"); got != "42\n" {
+		t.Errorf("the result is %q", got)
+	}
+	if got := lensText(e, uri); !strings.Contains(got, "✓ Completed") || !strings.Contains(got, "Results") {
+		t.Errorf("lens %q", got)
+	}
+	e.Shutdown()
+}
+
+func TestStoryFailingLine(t *testing.T) {
+	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+		s.Print("ERROR: LoadError: DomainError with -1.0:")
+		s.Print("Stacktrace:")
+		s.Print(" [1] sqrt(::Float64) at ./math.jl:573")
+		s.Print(" [2] g(::Int64) at /home/jovyan/code.jl:3")
+		s.Print(" [3] top-level scope at /home/jovyan/code.jl:5")
+		s.Print("in expression starting at /home/jovyan/code.jl:5")
+		return errors.New("exit status 1")
+	})
+	text := "# a\n# b\ng(x) = sqrt(-1.0)\n\ng(1)\n"
+	uri := d.file("fails.jl", text)
+	e := d.editor(lsptest.Options{})
+	e.OpenBuffer(uri, "julia", text)
+	e.Do(uri, "Submit as script", nil)
+	s := e.Await(lsptest.Diagnosed(uri, 2, "DomainError"))
+	for _, d := range s.Diagnostics[uri] {
+		if d.Range.Start.Line == 2 && (d.Severity != 1 || d.Range.End.Character != len("g(x) = sqrt(-1.0)")) {
+			t.Errorf("%+v", d)
+		}
+	}
+	e.Await(lsptest.Says("fails.jl"))
+	e.Do(uri, "Dismiss job", nil)
+	e.Await(lsptest.Undiagnosed(uri))
+	e.Shutdown()
+}
+
+func TestStoryAppBundleWithUnsavedText(t *testing.T) {
+	bundle := make(chan string, 1)
+	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+		raw, err := os.ReadFile(s.Bundle)
+		bundle <- string(raw)
+		return err
+	})
+	d.file("Project.toml", "name = \"P\"\n[deps]\n")
+	d.file("Manifest.toml", "")
+	d.file("src/lib.jl", "saved_lib()\n")
+	uri := d.file("scripts/run.jl", "saved_run()\n")
+	e := d.editor(lsptest.Options{Capabilities: plugin()})
+	e.OpenBuffer(uri, "julia", "saved_run()\n")
+	lib := strings.Replace(uri, "scripts/run.jl", "src/lib.jl", 1)
+	e.OpenBuffer(lib, "julia", "saved_lib()\n")
+	e.SetBuffer(lib, "unsaved_lib()\n")
+	var sub commands.Submission
+	e.Do(uri, "Submit project as appbundle", &sub)
+	e.Await(lsptest.JobIn("completed"))
+	got := <-bundle
+	if !strings.Contains(got, "unsaved_lib()") || strings.Contains(got, "\x00saved_lib()") || !strings.Contains(got, "saved_run()") {
+		t.Error("the bundle does not hold what the editor shows")
+	}
+	if len(sub.Unsaved) != 1 || !strings.HasSuffix(sub.Unsaved[0], "lib.jl") {
+		t.Errorf("the answer names %q as unsaved", sub.Unsaved)
+	}
+	e.Shutdown()
+}
+
+func TestStoryCancel(t *testing.T) {
+	d := newDesk(t, func(ctx context.Context, s *emulator.Stage) error {
+		s.Print("on and on")
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	uri := d.file("long.jl", "sleep(1000)\n")
+	e := d.editor(lsptest.Options{Capabilities: plugin(), Answer: func(q lsptest.Question) string { return q.Answers[len(q.Answers)-1] }})
+	e.OpenBuffer(uri, "julia", "sleep(1000)\n")
+	e.Do(uri, "Submit as script", nil)
+	e.Await(lsptest.JobIn("running"))
+	e.Do(uri, "Cancel job", nil)
+	e.Await(lsptest.JobIn("stopped"))
+
+	// And through the progress: the bar goes, a question comes, the job is killed.
+	e.Do(uri, "Submit as script", nil)
+	e.Await(lsptest.JobIn("running"))
+	e.Await(lsptest.WorkBegun("long.jl"))
+	e.CancelWork("long.jl")
+	e.Await(lsptest.JobIn("stopped"))
+	e.Await(lsptest.NoWork())
+	e.Shutdown()
+}
+
+func TestStoryRestart(t *testing.T) {
+	release := make(chan struct{})
+	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+		s.Print("still here")
+		<-release
+		return s.Result("answer.txt", []byte("42\n"))
+	})
+	uri := d.file("pi.jl", "println(1)\n")
+	first := d.editor(lsptest.Options{Capabilities: plugin()})
+	first.OpenBuffer(uri, "julia", "println(1)\n")
+	first.Do(uri, "Submit as script", nil)
+	first.Await(lsptest.JobIn("running"))
+	first.Close() // no shutdown, no exit: the editor has crashed
+
+	second := d.editor(lsptest.Options{Capabilities: plugin()})
+	second.OpenBuffer(uri, "julia", "println(1)\n")
+	second.Await(lsptest.JobIn("running"))
+	second.Await(lsptest.WorkBegun("pi.jl"))
+	if got := lensText(second, uri); !strings.Contains(got, "● Running") {
+		t.Errorf("lens %q", got)
+	}
+	close(release)
+	second.Await(lsptest.AllOf(lsptest.JobIn("completed"), lsptest.WorkEnded("pi.jl", "done")))
+	second.Shutdown()
+}
+
+// A client that has nothing of what we could use still gets its job done.
+func TestStoryBareEditor(t *testing.T) {
+	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error { return s.Result("answer.txt", []byte("42\n")) })
+	uri := d.file("pi.jl", "println(1)\n")
+	e := d.editor(lsptest.Options{Capabilities: map[string]any{}})
+	e.OpenBuffer(uri, "julia", "println(1)\n")
+	e.Execute("juliahub.submitScript", map[string]any{"uri": uri}, nil)
+	e.Await(lsptest.Says("submitted to JuliaHub"))
+	s := e.Await(lsptest.Says("completed"))
+	if len(s.Work)+len(s.Shown)+len(s.Jobs)+len(s.Registrations)+s.LensRefreshes > 0 {
+		t.Error(s.String())
+	}
+	e.Execute("juliahub.downloadResults", map[string]any{"uri": uri}, nil)
+	e.Await(lsptest.Says("juliahub-results"))
+	e.Shutdown()
+}
+
+func TestStoryErrors(t *testing.T) {
+	d := newDesk(t, nil)
+	uri := d.file("pi.jl", "println(1)\n")
+	e := d.editor(lsptest.Options{})
+	for _, c := range []struct {
+		command string
+		arg     any
+	}{
+		{"juliahub.submitScript", nil},
+		{"juliahub.submitScript", map[string]any{"uri": uri, "profile": "none such"}},
+		{"juliahub.cancelJob", map[string]any{"uri": uri}},
+		{"juliahub.submitScript", map[string]any{"uri": "vscode-remote://ssh-remote%2Bx/home/a.jl"}},
+	} {
+		var failed *lsptest.Error
+		if err := e.TryExecute(c.command, c.arg, nil); !errors.As(err, &failed) || failed.Code == 0 || len(strings.Fields(failed.Message)) < 4 {
+			t.Errorf("%s %v: %v", c.command, c.arg, err)
+		}
+	}
+	e.Shutdown()
+}
+
+// Every job carries the text of its moment, through to the server.
+func TestStoryOrder(t *testing.T) {
+	const n = 40
+	codes := make(chan string, n)
+	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+		codes <- s.Code
+		return nil
+	})
+	uri := d.file("pi.jl", "")
+	e := d.editor(lsptest.Options{Capabilities: plugin(), Answer: func(q lsptest.Question) string { return q.Answers[len(q.Answers)-1] }})
+	e.OpenBuffer(uri, "julia", "")
+	var all []*lsptest.Pending
+	for i := range n {
+		e.SetBuffer(uri, fmt.Sprintf("println(%d)\n", i))
+		all = append(all, e.StartExecute("juliahub.submitScript", map[string]any{"uri": uri}))
+	}
+	submissions := map[string]bool{}
+	for i, p := range all {
+		var sub commands.Submission
+		if err := p.Wait(&sub); err != nil {
+			t.Fatalf("submission %d: %v", i, err)
+		}
+		submissions[sub.Submission] = true
+	}
+	if len(submissions) != n {
+		t.Errorf("%d submissions", len(submissions))
+	}
+	var got []string
+	timeout := time.After(lsptest.Timeout)
+	for len(got) < n {
+		select {
+		case code := <-codes:
+			got = append(got, code)
+		case <-timeout:
+			t.Fatalf("%d jobs\n%s", len(got), e.Dump())
+		}
+	}
+	slices.Sort(got)
+	var want []string
+	for i := range n {
+		want = append(want, fmt.Sprintf("println(%d)\n", i))
+	}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	e.Shutdown()
+}
