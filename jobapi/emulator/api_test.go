@@ -189,6 +189,17 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// A job that is stopped before it has started says what it would have been.
+func TestKillBeforeTheStart(t *testing.T) {
+	b := open(t, Config{Pace: 100 * time.Millisecond})
+	id := b.job(script("1"))
+	b.do("GET", "/juliaruncloud/kill_job?jobname="+id, nil)
+	d := b.ended(id, stopped)
+	if log := b.text(id); d["starttimestamp"] != nil || !strings.HasPrefix(log, "<top>\n"+simulatedLine+"\n") {
+		t.Errorf("started at %v:\n%s", d["starttimestamp"], log)
+	}
+}
+
 func TestTimeLimitAndExtension(t *testing.T) {
 	extend := func(b *bench, body string) answer {
 		return b.do("POST", "/juliaruncloud/extend_job_time_limit", strings.NewReader(body))

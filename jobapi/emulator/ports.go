@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -205,7 +206,7 @@ func (e *Emulator) proxy(w http.ResponseWriter, r *http.Request, j *job) {
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
 			plain(w, http.StatusBadGateway, "The job is not listening")
 		},
-		ErrorLog: nil,
+		ErrorLog: slog.NewLogLogger(e.log.Handler(), slog.LevelDebug),
 	}
 	proxy.ServeHTTP(w, r)
 }

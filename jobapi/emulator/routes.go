@@ -34,6 +34,7 @@ func (e *Emulator) routes() *http.ServeMux {
 	private("GET /juliaruncloud/get_logs", e.handleLogs)
 	private("GET /ws/stream_logs", e.handleStream)
 
+	public("GET /ui/{page...}", e.handleUI)
 	public("GET /auth/configuration", e.notFor(classicOnly, http.StatusNotImplemented, e.handleAuthConfiguration))
 	public("POST /auth/device/code", e.handleDeviceCode)
 	public("GET /auth/device", e.handleDevicePage)

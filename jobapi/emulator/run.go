@@ -65,6 +65,7 @@ func (e *Emulator) newJob(f *form, base string) (*job, error) {
 
 // start lets a job run in a goroutine of its own.
 func (e *Emulator) start(j *job) {
+	e.runsHow(j)
 	ctx, cancel := context.WithCancelCause(e.ctx)
 	j.mu.Lock()
 	j.end = cancel
@@ -76,6 +77,15 @@ func (e *Emulator) start(j *job) {
 			e.log.Error("the emulator could not write a job down", "job", j.rec.ID, "error", err)
 		}
 	}
+}
+
+// runsHow is the first line of every job's log: whether it is real.
+func (e *Emulator) runsHow(j *job) {
+	if e.julia == nil {
+		j.logLine(e.now(), "Warn", simulatedLine)
+		return
+	}
+	j.logLine(e.now(), "Info", "This job runs for real, with Julia "+e.julia.version.String()+" on the emulator's machine.")
 }
 
 // run takes a job from Submitted to its end.
@@ -201,7 +211,6 @@ func (j *job) workspace() (*workspace, error) {
 
 // runJulia runs the job with the real Julia.
 func (e *Emulator) runJulia(ctx context.Context, j *job) error {
-	j.logLine(e.now(), "Info", "This job runs for real, with Julia "+e.julia.version.String()+" on the emulator's machine.")
 	w, err := j.workspace()
 	if err != nil {
 		return err

@@ -238,6 +238,11 @@ func showPage(w http.ResponseWriter, status int, code, message string) {
 	send(w, status, "text/html; charset=utf-8", []byte(text.String()))
 }
 
+// handleUI stands where the real server has its web interface.
+func (e *Emulator) handleUI(w http.ResponseWriter, _ *http.Request) {
+	showPage(w, http.StatusOK, "", "This is the emulator. It has no web interface: look at jobs through your client.")
+}
+
 // ours reports whether a browser came to this server by a name of its own: a
 // page elsewhere must not be able to make one point here and approve itself.
 func (e *Emulator) ours(w http.ResponseWriter, r *http.Request) bool {

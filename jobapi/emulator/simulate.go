@@ -85,7 +85,6 @@ const simulatedLine = "This job is SIMULATED: the emulator has no Julia, so noth
 
 // simulate plays a job without a Julia.
 func (e *Emulator) simulate(ctx context.Context, j *job) error {
-	j.logLine(e.now(), "Warn", simulatedLine)
 	s := &Stage{
 		Job: j.rec.ID, Args: j.rec.Args, e: e, j: j,
 		Code: e.text(j, "code.jl", "input"), Project: e.text(j, "Project.toml", "project"), Manifest: e.text(j, "Manifest.toml", "project"),

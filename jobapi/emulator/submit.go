@@ -252,13 +252,17 @@ func (f *form) checkImage() {
 		f.fail("There is no product %q for code of your own", name)
 	case p.interactive() != f.has("appArgs"):
 		f.fail("An interactive product_name goes with appArgs, and appArgs with it")
+	case name == "standard-batch" && f.fields["image"] == legacyDefault: // what servers before API 0.0.1 call it
 	case f.has("image") && !slices.ContainsFunc(imageGroups[p.Group], func(i image) bool { return i.Key == f.fields["image"] }):
 		f.fail("Product %q has no image %q", name, f.fields["image"])
 	}
 }
 
+// legacyDefault is the key that clients of old servers use for the default image.
+const legacyDefault = "julia"
+
 func legacyImage(key string) bool {
-	return key == "julia" || key != "" && slices.ContainsFunc(legacyImages, func(i map[string]any) bool { return i["value"] == key })
+	return key == legacyDefault || key != "" && slices.ContainsFunc(legacyImages, func(i map[string]any) bool { return i["value"] == key })
 }
 
 func (f *form) checkSysimage() {

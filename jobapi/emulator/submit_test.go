@@ -35,6 +35,7 @@ func TestStrictSubmission(t *testing.T) {
 		{"project", []string{"projectid", "0f6c2f8c-6ad1-4b1e-8f0a-3e0b2c1d4e5f"}, ""},
 		{"image", image, ""},
 		{"legacy image", []string{"product_name", "@legacy", "image", "modelling-legacy"}, ""},
+		{"legacy default image", []string{"product_name", "standard-batch", "image", "julia"}, ""},
 		{"digest", append([]string{"image_sha256", stableSHA}, image...), ""},
 		{"port", port, ""},
 		{"port with image and prefix", append([]string{"image", "stable-cpu", "dns_prefix", "my-app"}, port...), ""},
@@ -164,6 +165,17 @@ func TestBodiesThatAreNoForm(t *testing.T) {
 	}
 	if list := b.jobs.newest(100); len(list) != 0 {
 		t.Errorf("%d jobs came of it", len(list))
+	}
+}
+
+func TestUploadURLExpires(t *testing.T) {
+	c := &clock{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	b := open(t, Config{Now: c.now})
+	data := []byte("data")
+	link := b.uploadURL(data)
+	c.t = c.t.Add(uploadLife)
+	if a := b.do("PUT", link, bytes.NewReader(data), "Authorization", ""); a.StatusCode != http.StatusForbidden || !strings.Contains(a.body, "expired") {
+		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
 }
 
