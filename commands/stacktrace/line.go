@@ -176,7 +176,9 @@ func clip(s string) string {
 }
 
 var (
-	signalLine  = regexp.MustCompile(`^(?:\[\d+\] )?signal \(?\d+|^Exception: EXCEPTION_`)
+	signalLine = regexp.MustCompile(`^(?:\[\d+\] )?signal \(?\d+|^Exception: EXCEPTION_|^fatal: error thrown`)
+	// testLine is how Test reports a test that failed or threw, with its place.
+	testLine    = regexp.MustCompile(`(?:^|: )(?:Test Failed|Error During Test) at (\S.*:\d+)$`)
 	aroundPlace = regexp.MustCompile(`^syntax: .* around (\S.*:\d+)$`)
 	causedBy    = regexp.MustCompile(`^caused by(?: \[exception \d+\]$|: )`)
 	repeated    = regexp.MustCompile(`^--- the (?:above|last) |^\.\.\. \(the last \d+ lines are repeated|^─+ repeated \d+ time|^\.\.\.and \d+ more exception`)

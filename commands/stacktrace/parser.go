@@ -83,7 +83,7 @@ func (p *Parser) Traces() []Trace {
 			all = append(all, numberedTrace{w.number, w.open[0].build()})
 		}
 	}
-	all = linkPrecompiled(all)
+	all = link(all)
 	if p.keep > 0 && len(all) > p.keep {
 		all = all[len(all)-p.keep:]
 	}
@@ -103,19 +103,32 @@ func (p *Parser) finished(n numberedTrace) {
 	}
 }
 
-// linkPrecompiled sorts the traces and makes the failure of a precompilation,
-// which its own process printed just before, the cause of "Failed to precompile".
-func linkPrecompiled(all []numberedTrace) []numberedTrace {
+// link sorts the traces, and makes causes of those that another one sums up: the
+// failure of a precompilation, which its own process printed just before
+// "Failed to precompile", and the tests that failed before "Some tests did not
+// pass".
+func link(all []numberedTrace) []numberedTrace {
 	slices.SortFunc(all, func(a, b numberedTrace) int { return a.number - b.number })
 	out := all[:0:0]
 	for _, n := range all {
-		if last := len(out) - 1; last >= 0 && strings.HasPrefix(n.trace.Message, "Failed to precompile ") && out[last].trace.placed() {
-			cause := out[last].trace
-			cause.Kind = Nested
-			n.trace.Causes = append([]Trace{cause}, n.trace.Causes...)
-			out = out[:last]
+		first := len(out)
+		switch {
+		case strings.HasPrefix(n.trace.Message, "Failed to precompile "):
+			if first > 0 && out[first-1].trace.placed() {
+				first--
+			}
+		case strings.HasPrefix(n.trace.Message, "Some tests did not pass: "):
+			for first > 0 && !out[first-1].trace.Uncaught && out[first-1].trace.placed() && len(out)-first < maxCauses {
+				first--
+			}
 		}
-		out = append(out, n)
+		var causes []Trace
+		for _, c := range out[first:] {
+			c.trace.Kind = Nested
+			causes = append(causes, c.trace)
+		}
+		n.trace.Causes = append(causes, n.trace.Causes...)
+		out = append(out[:first], n)
 	}
 	return out
 }
@@ -203,8 +216,27 @@ func (w *writer) header(box rune, text string, at time.Time) bool {
 		w.start(text, 0, at)
 		w.open[0].trace.Uncaught, w.open[0].signal = true, true
 	default:
+		return w.test(text, at)
+	}
+	return true
+}
+
+// test starts a trace at a test that failed: its place stands in the first line,
+// the testset's own exception names the testset alone.
+func (w *writer) test(text string, at time.Time) bool {
+	if !strings.Contains(text, "Test") {
+		return false // most lines, for less than a regular expression costs
+	}
+	m := testLine.FindStringSubmatch(text)
+	if m == nil {
 		return false
 	}
+	f, ok := location(m[1])
+	if !ok {
+		return false
+	}
+	w.start("", 0, at)
+	w.open[0].trace.In = []Frame{f}
 	return true
 }
 
