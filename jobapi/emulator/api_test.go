@@ -345,6 +345,9 @@ func TestRestart(t *testing.T) {
 	interrupted := b.job(script("second"))
 	b.await(interrupted, working)
 	token := b.Token()
+	if _, err := New(Config{Data: dir, Julia: "none"}); err == nil || !strings.Contains(err.Error(), "another emulator") {
+		t.Errorf("a second emulator in the same directory: %v", err)
+	}
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // Config says how an emulator behaves. The zero value is a good one: a Julia
@@ -90,6 +92,7 @@ type Emulator struct {
 	log       *slog.Logger
 	dir       string // the state's directory
 	temporary bool   // dir goes away with Close
+	lock      *flock.Flock
 	julia     *juliaBinary
 	mux       *http.ServeMux
 	tokens    *tokens
@@ -123,32 +126,61 @@ func New(cfg Config) (*Emulator, error) {
 	if err := e.SetQuirks(cfg.Quirks); err != nil {
 		return nil, err
 	}
-	if e.dir == "" {
-		if e.dir, err = os.MkdirTemp("", "juliahub-emulator-"); err != nil {
-			return nil, fmt.Errorf("make the emulator's directory: %w", err)
+	if err := e.openState(); err != nil {
+		if e.lock != nil {
+			err = errors.Join(err, e.lock.Unlock())
 		}
-		e.temporary = true
-	}
-	if e.dir, err = filepath.Abs(e.dir); err != nil {
-		return nil, fmt.Errorf("emulator's directory: %w", err)
-	}
-	for _, sub := range []string{"jobs", "uploads"} {
-		if err := os.MkdirAll(filepath.Join(e.dir, sub), 0o700); err != nil {
-			return nil, fmt.Errorf("make the emulator's directory: %w", err)
+		if e.temporary {
+			err = errors.Join(err, os.RemoveAll(e.dir))
 		}
-	}
-	if err := pruneUploads(filepath.Join(e.dir, "uploads")); err != nil {
-		return nil, err
-	}
-	if e.tokens, err = openTokens(filepath.Join(e.dir, "tokens.json"), cfg.Token, cfg.TokenLife, e.now); err != nil {
-		return nil, err
-	}
-	if e.jobs, err = openJobs(filepath.Join(e.dir, "jobs"), cfg.NewID, e.now); err != nil {
 		return nil, err
 	}
 	e.ctx, e.stop = context.WithCancelCause(context.Background())
 	e.mux = e.routes()
 	return e, nil
+}
+
+// openState opens the directory of the state, or makes one.
+func (e *Emulator) openState() (err error) {
+	if e.dir == "" {
+		if e.dir, err = os.MkdirTemp("", "juliahub-emulator-"); err != nil {
+			return fmt.Errorf("make the emulator's directory: %w", err)
+		}
+		e.temporary = true
+	}
+	if e.dir, err = filepath.Abs(e.dir); err != nil {
+		return fmt.Errorf("emulator's directory: %w", err)
+	}
+	jobs, uploads := filepath.Join(e.dir, "jobs"), filepath.Join(e.dir, "uploads")
+	for _, dir := range []string{jobs, uploads} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make the emulator's directory: %w", err)
+		}
+	}
+	if e.lock, err = lockDir(e.dir); err != nil {
+		return err
+	}
+	if err := pruneUploads(uploads); err != nil {
+		return err
+	}
+	if e.tokens, err = openTokens(filepath.Join(e.dir, "tokens.json"), e.cfg.Token, e.cfg.TokenLife, e.now); err != nil {
+		return err
+	}
+	e.jobs, err = openJobs(jobs, e.cfg.NewID, e.now)
+	return err
+}
+
+// lockDir keeps a second emulator away from a state that one works with.
+func lockDir(dir string) (*flock.Flock, error) {
+	lock := flock.New(filepath.Join(dir, "emulator.lock"))
+	free, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock the emulator's directory: %w", err)
+	}
+	if !free {
+		return nil, fmt.Errorf("another emulator works with %s: stop it, or take another directory", dir)
+	}
+	return lock, nil
 }
 
 func (c Config) withDefaults() Config {
@@ -313,7 +345,7 @@ func (e *Emulator) Close() error {
 		err = errors.Join(err, srv.Close())
 	}
 	e.tasks.Wait()
-	err = errors.Join(err, e.jobs.close())
+	err = errors.Join(err, e.jobs.close(), e.lock.Unlock())
 	if e.temporary {
 		err = errors.Join(err, os.RemoveAll(e.dir))
 	}

@@ -323,7 +323,10 @@ func (e *Emulator) handleJobs(w http.ResponseWriter, r *http.Request) {
 		limit = n
 	}
 	list := []any{}
-	for _, j := range e.jobs.newest(limit) {
+	for n := range min(limit, e.quirks.Load().ForeignJobs) {
+		list = append(list, foreign(n, e.now()))
+	}
+	for _, j := range e.jobs.newest(limit - len(list)) {
 		list = append(list, e.shown(j, r))
 	}
 	reply(w, http.StatusOK, list)

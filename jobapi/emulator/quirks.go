@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"compress/gzip"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -33,6 +34,10 @@ type Quirks struct {
 	Status map[string]string `json:"status,omitempty"`
 	// UnknownFields adds fields to jobs that no client has heard of.
 	UnknownFields bool `json:"unknown_fields,omitempty"`
+	// ForeignJobs is how many running jobs of another user top every list.
+	ForeignJobs int `json:"foreign_jobs,omitempty"`
+	// Gzip compresses JSON for clients that accept it.
+	Gzip bool `json:"gzip,omitempty"`
 	// Timestamps are log messages' times: "iso", "isoz" (with a Z), or "some"
 	// (every third message has none). Unix ms otherwise.
 	Timestamps string `json:"timestamps,omitempty"`
@@ -112,6 +117,51 @@ func (q Quirks) file(f map[string]any) {
 	}
 	if q.NoSizes {
 		f["size"], hash["algorithm"], hash["value"] = nil, nil, nil
+	}
+}
+
+// foreign is the n-th job of another user, which this one can see in lists alone.
+func foreign(n int, now time.Time) map[string]any {
+	return record{
+		Number: int64(1_000_000 + n), ID: fmt.Sprintf("jr-foreign%03d", n), Status: running, Hours: 1,
+		Submitted: now, Started: now, Args: map[string]string{"jobname": "somebody else's"},
+	}.wire(false)
+}
+
+// gzipWriter compresses an answer that is JSON.
+type gzipWriter struct {
+	http.ResponseWriter
+
+	gz *gzip.Writer // nil while, or where, nothing is compressed
+}
+
+// WriteHeader decides whether to compress.
+func (g *gzipWriter) WriteHeader(status int) {
+	if h := g.Header(); h.Get("Content-Type") == "application/json" {
+		h.Del("Content-Length")
+		h.Set("Content-Encoding", "gzip")
+		g.gz = gzip.NewWriter(g.ResponseWriter)
+	}
+	g.ResponseWriter.WriteHeader(status)
+}
+
+// Write compresses, or not.
+func (g *gzipWriter) Write(p []byte) (int, error) {
+	if g.gz == nil {
+		return g.ResponseWriter.Write(p)
+	}
+	return g.gz.Write(p)
+}
+
+// Unwrap lets a connection be taken over or flushed.
+func (g *gzipWriter) Unwrap() http.ResponseWriter { return g.ResponseWriter }
+
+// compressed calls f with a writer that compresses.
+func compressed(w http.ResponseWriter, f func(http.ResponseWriter)) {
+	g := &gzipWriter{ResponseWriter: w}
+	f(g)
+	if g.gz != nil {
+		_ = g.gz.Close() // a client that has left needs no answer
 	}
 }
 

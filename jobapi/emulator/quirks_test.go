@@ -68,6 +68,26 @@ func TestQuirks(t *testing.T) {
 	}
 }
 
+func TestForeignJobsAndGzip(t *testing.T) {
+	b := open(t, Config{Quirks: Quirks{ForeignJobs: 2, Gzip: true}})
+	id := b.job(script("1"))
+	var list []map[string]any
+	b.get("/juliaruncloud/get_jobs?limit=3", &list)
+	if len(list) != 3 || list[0]["jobname"] != "jr-foreign000" || list[2]["jobname"] != id {
+		t.Errorf("list: %v", list)
+	}
+	if a := b.do("GET", "/juliaruncloud/kill_job?jobname=jr-foreign000", nil); a.StatusCode != 403 {
+		t.Errorf("killing another one's job: %d", a.StatusCode)
+	}
+	raw := b.do("GET", "/juliaruncloud/get_jobs", nil, "Accept-Encoding", "gzip") // set by hand, nothing is decompressed
+	if raw.Header.Get("Content-Encoding") != "gzip" || !strings.HasPrefix(raw.body, "\x1f\x8b") {
+		t.Errorf("header %v, body %q", raw.Header, raw.body)
+	}
+	if a := b.do("GET", "/jobs/"+id+"/files/code.jl?filetype=input", nil); a.body != "1" || a.Header.Get("Content-Encoding") != "" {
+		t.Errorf("file: %q", a.body)
+	}
+}
+
 func TestLogQuirks(t *testing.T) {
 	b, ends := scripted(t, Config{Quirks: Quirks{Timestamps: "isoz", OpaqueEventIDs: true, NoEmptyMessages: true}})
 	id := b.job(script("1"))

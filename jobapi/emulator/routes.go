@@ -69,11 +69,14 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", e.now().Format(http.TimeFormat))
 	}
 	fault, ok := e.faults.take(r, pattern)
-	if !ok {
+	switch {
+	case ok:
+		e.serveFault(w, r, fault)
+	case e.quirks.Load().Gzip && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip"):
+		compressed(w, func(w http.ResponseWriter) { e.mux.ServeHTTP(w, r) })
+	default:
 		e.mux.ServeHTTP(w, r)
-		return
 	}
-	e.serveFault(w, r, fault)
 }
 
 // signedIn lets a request through that carries a valid bearer token.

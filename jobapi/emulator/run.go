@@ -338,6 +338,8 @@ func (e *Emulator) instantiate(ctx context.Context, j *job, w *workspace) error 
 // run runs one Julia script of the job in a process group of its own, and
 // writes what it prints and logs into the job's log.
 func (b *juliaBinary) run(ctx context.Context, e *Emulator, j *job, w *workspace, script string) error {
+	runtime.LockOSThread() // as ownGroup wants it
+	defer runtime.UnlockOSThread()
 	secret := randomText(24)
 	//nolint:noctx // the context ends the whole process group below, not the leader alone
 	cmd := exec.Command(b.path, "--startup-file=no", "--history-file=no", "--color=no", "--project="+w.env, "-L", filepath.Join(w.root, "startup.jl"), script)
