@@ -6,13 +6,19 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"time"
 )
 
-// readEntries lists a directory with what lstat says of each entry, unsorted.
-func readEntries(dir string) ([]entry, error) {
+// readEntries lists a directory with what lstat says of each entry, unsorted, and
+// returns the time of its last change.
+func readEntries(dir string) ([]entry, time.Time, error) {
+	top, err := os.Stat(dir)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
 	found, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
 	entries := make([]entry, 0, len(found))
 	for _, e := range found {
@@ -21,9 +27,9 @@ func readEntries(dir string) ([]entry, error) {
 			continue // it vanished since: as if it had never been there
 		}
 		if err != nil {
-			return nil, err
+			return nil, time.Time{}, err
 		}
 		entries = append(entries, entry{name: e.Name(), mode: info.Mode(), size: info.Size()})
 	}
-	return entries, nil
+	return entries, top.ModTime(), nil
 }

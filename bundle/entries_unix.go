@@ -5,6 +5,7 @@ package bundle
 import (
 	"io/fs"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,21 +13,27 @@ import (
 // dirBuffers spare a new buffer for each directory.
 var dirBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
-// readEntries lists a directory with what lstat says of each entry, unsorted.
+// readEntries lists a directory with what lstat says of each entry, unsorted, and
+// returns the time of its last change.
 // Asking relative to the open directory is twice as fast as by whole paths.
-func readEntries(dir string) (entries []entry, err error) {
+func readEntries(dir string) (entries []entry, changed time.Time, err error) {
 	fd, err := retry(func() (int, error) { return unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
 	if err != nil {
-		return nil, err
+		return nil, changed, err
 	}
 	defer unix.Close(fd) // only read
+	var st unix.Stat_t
+	if _, err := retry(func() (int, error) { return 0, unix.Fstat(fd, &st) }); err != nil {
+		return nil, changed, err
+	}
+	changed = time.Unix(st.Mtim.Unix())
 	buffer := dirBuffers.Get().(*[]byte)
 	defer dirBuffers.Put(buffer)
 	var names []string
 	for {
 		n, err := retry(func() (int, error) { return unix.ReadDirent(fd, *buffer) })
 		if err != nil {
-			return nil, err
+			return nil, changed, err
 		}
 		if n <= 0 {
 			break
@@ -35,17 +42,16 @@ func readEntries(dir string) (entries []entry, err error) {
 	}
 	entries = make([]entry, 0, len(names))
 	for _, name := range names {
-		var st unix.Stat_t
 		_, err := retry(func() (int, error) { return 0, unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
 		if err == unix.ENOENT {
 			continue // it vanished since: as if it had never been there
 		}
 		if err != nil {
-			return nil, err
+			return nil, changed, err
 		}
 		entries = append(entries, entry{name: name, mode: modeOf(uint32(st.Mode)), size: st.Size})
 	}
-	return entries, nil
+	return entries, changed, nil
 }
 
 // retry repeats a call that a signal interrupted.

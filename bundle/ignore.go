@@ -12,6 +12,8 @@ type ignoreFile struct {
 	file  string // absolute
 	dir   string // of the tree, relative to its root with "/", "" for the root
 	rules []*rule
+
+	content string
 }
 
 // rule is one line of an ignore file. The same rule is tried on many paths:
@@ -26,8 +28,8 @@ type rule struct {
 
 // parseIgnore reads the text of an ignore file that stands in dir.
 func parseIgnore(file, dir string, text []byte) (*ignoreFile, error) {
-	f := &ignoreFile{file: file, dir: dir}
-	body := strings.TrimPrefix(string(text), "\ufeff")
+	f := &ignoreFile{file: file, dir: dir, content: string(text)}
+	body := strings.TrimPrefix(f.content, "\ufeff")
 	number := 0
 	for line := range strings.SplitSeq(body, "\n") {
 		number++

@@ -21,6 +21,11 @@ func NewPlan(ctx context.Context, o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	return b.build()
+}
+
+// build goes through the steps of a plan.
+func (b *builder) build() (*Plan, error) {
 	steps := []func() error{b.walkRoot, b.checkScript, b.findEnvironment, b.readManifests, b.collectPackages, b.collectArtifacts, b.rewrite}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -37,6 +42,7 @@ type builder struct {
 	overlay *overlay
 	plan    *Plan
 
+	trees     map[string]*tree // known trees by top, for an Index; nil = all are walked
 	root      *tree
 	generated map[string][]byte // files that take part though they are not on disk, by path
 	manifests []*travelling
@@ -118,10 +124,20 @@ func (b *builder) walkRoot() (err error) {
 	return err
 }
 
-// walk reads a tree with the builder's options.
+// walk reads a tree with the builder's options, unless it is known.
 func (b *builder) walk(top string, isRoot bool) (*tree, error) {
-	w := &walker{ctx: b.ctx, overlay: b.overlay, isRoot: isRoot, allow: b.options.AllowOutside, forbidden: b.options.Forbidden}
-	return w.walk(top)
+	if t := b.trees[top]; t != nil {
+		return t, nil
+	}
+	t, err := b.walker(isRoot).walk(top)
+	if err == nil && b.trees != nil {
+		b.trees[top] = t
+	}
+	return t, err
+}
+
+func (b *builder) walker(isRoot bool) *walker {
+	return &walker{ctx: b.ctx, overlay: b.overlay, isRoot: isRoot, allow: b.options.AllowOutside, forbidden: b.options.Forbidden}
 }
 
 // inRoot returns the path in the bundle of a file of the root's tree.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // tree is a directory that was walked: the bundle's root or a package that
@@ -37,7 +38,9 @@ type placed struct {
 type dir struct {
 	abs     string      // where it is read from: a followed link's target keeps the link's path
 	parent  *dir        // nil for the top
-	rules   *ignoreFile // the nearest ignore file: its own or a parent's
+	own     *ignoreFile // its own ignore file
+	rules   *ignoreFile // the nearest one: its own or a parent's
+	time    time.Time   // when entries were last added or removed, as the file system says
 	nodes   []node      // in the order of a tar: a directory as if its name ended in "/"
 	virtual bool        // not on disk: it holds an unsaved file
 }
@@ -50,6 +53,7 @@ type node struct {
 	rule    *rule   // the rule that decided; nil if none matched
 	link    *string // what a link leads to, absolute; nil for everything else
 	kind    kind
+	natural reason // what it is that stays out by itself
 	reason  reason // why it stays out, other than by a rule
 	exec    bool
 	secret  bool // it is called as files with secrets are
@@ -123,28 +127,34 @@ type walker struct {
 // walk reads the tree below top and decides on every entry. An excluded
 // directory is not entered.
 func (w *walker) walk(top string) (*tree, error) {
-	w.tree = &tree{top: top, real: realPath(top)}
-	w.tree.root = &dir{abs: top}
+	w.tree = &tree{top: top, real: realPath(top), root: &dir{abs: top}}
+	return w.tree, w.run(func() { w.enter(w.tree.root, "", false) })
+}
+
+// run does a piece of work on the tree and waits for all of it.
+func (w *walker) run(work func()) error {
 	w.spare = make(chan struct{}, runtime.GOMAXPROCS(0)-1)
 	w.errors = map[string]error{}
-	w.enter(w.tree.root, "", false)
+	work()
 	w.group.Wait()
 	if err := w.ctx.Err(); err != nil {
-		return nil, err
+		return err
 	}
 	if len(w.errors) > 0 {
 		first := slices.Min(slices.Collect(maps.Keys(w.errors))) // the same one each time
-		return nil, w.errors[first]
+		return w.errors[first]
 	}
-	w.tree.gather(w.tree.root)
-	return w.tree, nil
+	t := w.tree
+	t.ignores, t.outside, t.tomls, t.count = nil, nil, nil, 0
+	t.gather(t.root)
+	return nil
 }
 
 // gather counts the files and collects what is asked for later, in the order of
 // the tree.
 func (t *tree) gather(d *dir) {
-	if d.rules != nil && (d.parent == nil || d.rules != d.parent.rules) {
-		t.ignores = append(t.ignores, d.rules)
+	if d.own != nil {
+		t.ignores = append(t.ignores, d.own)
 	}
 	for i := range d.nodes {
 		n := &d.nodes[i]
@@ -169,26 +179,34 @@ func (w *walker) enter(d *dir, path string, outside bool) {
 		return
 	}
 	if err := w.read(d, path, outside); err != nil {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.errors[path] = err
+		w.fail(path, err)
 		return
 	}
 	for i := range d.nodes {
-		n := &d.nodes[i]
-		if n.dir == nil {
-			continue
-		}
-		select {
-		case w.spare <- struct{}{}:
-			w.group.Go(func() {
-				defer func() { <-w.spare }()
-				w.enter(n.dir, n.path, n.outside)
-			})
-		default:
-			w.enter(n.dir, n.path, n.outside)
+		if n := &d.nodes[i]; n.dir != nil {
+			w.beside(func() { w.enter(n.dir, n.path, n.outside) })
 		}
 	}
+}
+
+// beside runs a piece of work in a goroutine of its own if there is a spare
+// processor, else at once.
+func (w *walker) beside(work func()) {
+	select {
+	case w.spare <- struct{}{}:
+		w.group.Go(func() {
+			defer func() { <-w.spare }()
+			work()
+		})
+	default:
+		work()
+	}
+}
+
+func (w *walker) fail(path string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.errors[path] = err
 }
 
 // read makes the nodes of a directory.
@@ -196,9 +214,6 @@ func (w *walker) read(d *dir, path string, outside bool) error {
 	entries, err := w.list(d)
 	if err != nil {
 		return err
-	}
-	if d.parent != nil {
-		d.rules = d.parent.rules
 	}
 	if err := w.readIgnore(d, path, entries); err != nil {
 		return err
@@ -235,7 +250,7 @@ func (w *walker) list(d *dir) ([]entry, error) {
 	var entries []entry
 	if !d.virtual {
 		var err error
-		if entries, err = readEntries(d.abs); err != nil {
+		if entries, d.time, err = readEntries(d.abs); err != nil {
 			return nil, &ReadError{Path: d.abs, Err: cause(err)}
 		}
 	}
@@ -255,6 +270,12 @@ func (w *walker) list(d *dir) ([]entry, error) {
 
 // readIgnore makes the directory's own ignore file the one that counts below it.
 func (w *walker) readIgnore(d *dir, path string, entries []entry) error {
+	d.rules = nil
+	if d.parent != nil {
+		d.rules = d.parent.rules
+	}
+	before := d.own
+	d.own = nil
 	_, found := slices.BinarySearchFunc(entries, ignoreName, func(e entry, name string) int { return strings.Compare(e.name, name) })
 	file := filepath.Join(d.abs, ignoreName)
 	if !found || w.whole || !w.overlay.isFile(file) {
@@ -264,11 +285,12 @@ func (w *walker) readIgnore(d *dir, path string, entries []entry) error {
 	if err != nil {
 		return &ReadError{Path: file, Err: cause(err)}
 	}
-	ignore, err := parseIgnore(file, path, text)
-	if err != nil {
-		return err
+	if before == nil || before.content != string(text) {
+		if before, err = parseIgnore(file, path, text); err != nil {
+			return err
+		}
 	}
-	d.rules = ignore
+	d.own, d.rules = before, before
 	return nil
 }
 
@@ -297,7 +319,7 @@ func (w *walker) stat(d *dir, n *node, e entry) error {
 	case mode.IsRegular():
 		n.size, n.exec = size, isExecutable(mode)
 	default:
-		n.kind, n.reason = kindOther, reasonSpecial
+		n.kind, n.natural = kindOther, reasonSpecial
 	}
 	return nil
 }
@@ -309,10 +331,10 @@ func (w *walker) follow(d *dir, n *node, abs string) (fs.FileInfo, error) {
 	info, err := os.Stat(abs)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		n.reason = reasonDangling
+		n.natural = reasonDangling
 		return nil, nil
 	case errors.Is(err, syscall.ELOOP):
-		n.reason = reasonCycle
+		n.natural = reasonCycle
 		return nil, nil
 	case err != nil:
 		return nil, &ReadError{Path: abs, Err: cause(err)}
@@ -320,7 +342,7 @@ func (w *walker) follow(d *dir, n *node, abs string) (fs.FileInfo, error) {
 	if info.IsDir() {
 		for up := d; up != nil; up = up.parent {
 			if above, err := os.Stat(up.abs); err == nil && os.SameFile(above, info) {
-				n.reason = reasonCycle
+				n.natural = reasonCycle
 				return nil, nil
 			}
 		}
@@ -330,7 +352,7 @@ func (w *walker) follow(d *dir, n *node, abs string) (fs.FileInfo, error) {
 		return nil, &ReadError{Path: abs, Err: cause(err)}
 	}
 	if slices.ContainsFunc(w.forbidden, func(dir string) bool { return isWithin(dir, target) || isWithin(target, dir) }) {
-		n.reason = reasonForbidden
+		n.natural = reasonForbidden
 		return nil, nil
 	}
 	n.link = &target
@@ -341,6 +363,7 @@ func (w *walker) follow(d *dir, n *node, abs string) (fs.FileInfo, error) {
 
 // decide asks the nearest ignore file, and what needs no rule.
 func (w *walker) decide(d *dir, n *node) {
+	n.rule, n.reason = nil, reasonNone
 	switch {
 	case n.name() == ".git":
 		n.reason = reasonGit
@@ -351,9 +374,9 @@ func (w *walker) decide(d *dir, n *node) {
 	}
 	n.rule = d.rules.decide(n.path, n.kind == kindDir)
 	if n.rule.excludes() {
-		n.reason = reasonNone // the rule speaks first: what it leaves out needs no other reason
-		return
+		return // what a rule leaves out needs no other reason
 	}
+	n.reason = n.natural
 	if n.reason == reasonNone && n.outside && n.link != nil && w.allow != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
