@@ -122,13 +122,14 @@ func (s *Server) addJobActions(offer *offered, uri string) {
 	}
 }
 
-// newestJob returns the newest submission of a document.
+// newestJob returns the newest submission of a document, unless the person is
+// done with it.
 func (s *Server) newestJob(uri string) (commands.Job, bool) {
 	file := uri
 	if path, err := pathOf(uri); err == nil {
 		file = path
 	}
-	if jobs := s.session.JobsOf(file); len(jobs) > 0 {
+	if jobs := s.session.JobsOf(file); len(jobs) > 0 && !jobs[0].Dismissed {
 		return jobs[0], true
 	}
 	return commands.Job{}, false

@@ -45,51 +45,70 @@ func (s *Server) codeLens(_ context.Context, w *world, p *codeLensParams) (any, 
 	return lenses, nil
 }
 
-// jobTitle says how a job is: its state and minutes.
+// jobTitle says how a job is: its state, its minutes, what it has cost.
 func jobTitle(j commands.Job, now time.Time) string {
+	if j.Ended != nil {
+		now = *j.Ended
+	}
+	ran, limit, cost := "", "", ""
+	if j.Started != nil {
+		d := max(0, now.Sub(*j.Started))
+		ran = " " + duration(d)
+		if j.LimitHours > 0 {
+			limit = "/" + duration(time.Duration(j.LimitHours)*time.Hour)
+		}
+		if dollars := j.Price * float64(max(1, j.Nodes)) * d.Hours(); dollars >= 0.005 {
+			cost = fmt.Sprintf(" · $%.2f", dollars)
+		}
+	}
 	switch j.State {
 	case commands.StateCompleted:
-		return "✓ Completed" + minutes(" ", j, now)
+		return "✓ Completed" + ran + cost
 	case commands.StateFailed:
-		return "✗ Failed" + minutes(" after ", j, now)
+		if at := j.FailedAt; at != nil && at.Path == j.File {
+			return fmt.Sprintf("✗ Failed at line %d", at.Line+1)
+		}
+		return "✗ Failed" + ran + cost
 	case commands.StateStopped:
-		return "■ Stopped" + minutes(" after ", j, now)
-	case commands.StateRefused:
-		return "✗ Refused"
-	case commands.StateCancelled:
-		return "■ Cancelled"
+		return "■ Stopped" + ran + cost
 	case commands.StateRunning:
-		return "● Running" + minutes(" ", j, now)
-	case commands.StateSubmitted:
-		return "○ Waiting to run"
-	case commands.StateUnknown:
-		return "? Sent, no answer yet"
-	case commands.StateBundling:
-		return "○ Bundling"
-	case commands.StateUploading:
-		return "○ Uploading"
-	case commands.StateSubmitting:
-		return "○ Submitting"
+		return "● Running" + percent(j) + ran + limit + cost
+	}
+	if title, ok := stateTitles[j.State]; ok {
+		return title
 	}
 	return plain(string(j.State))
 }
 
-// minutes says how long a job has run, or ran; "" if it did not.
-func minutes(before string, j commands.Job, now time.Time) string {
-	if j.Started == nil {
+// stateTitles are the words for a submission whose job does not run.
+var stateTitles = map[commands.State]string{
+	commands.StateBundling:   "○ Bundling",
+	commands.StateUploading:  "○ Uploading",
+	commands.StateSubmitting: "○ Submitting",
+	commands.StateUnknown:    "? Sent, no answer yet",
+	commands.StateSubmitted:  "○ Waiting to run",
+	commands.StateRefused:    "✗ Not submitted",
+	commands.StateCancelled:  "■ Cancelled",
+}
+
+func percent(j commands.Job) string {
+	if j.Percent == nil {
 		return ""
 	}
-	if j.Ended != nil {
-		now = *j.Ended
-	}
-	ran := max(0, now.Sub(*j.Started))
+	return fmt.Sprintf(" %d%%", int(*j.Percent))
+}
+
+// duration says how long something took, as short as it can be said.
+func duration(d time.Duration) string {
 	switch {
-	case ran < time.Minute:
-		return before + fmt.Sprintf("%ds", int(ran.Seconds()))
-	case ran < time.Hour:
-		return before + fmt.Sprintf("%dm", int(ran.Minutes()))
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d%time.Hour < time.Minute:
+		return fmt.Sprintf("%dh", int(d.Hours()))
 	}
-	return before + fmt.Sprintf("%dh%02dm", int(ran.Hours()), int(ran.Minutes())%60)
+	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
 }
 
 // Refreshing makes the client ask every server for its lenses, so it is done

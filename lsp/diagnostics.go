@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sort"
 	"sync"
+	"time"
 
 	"go.lsp.dev/protocol"
 	"go.lsp.dev/uri"
@@ -18,6 +19,10 @@ import (
 
 // maxMapped is how much of a file that is not open is read to place problems in it.
 const maxMapped = 8 << 20
+
+// typingPause is how long changes of a text are gathered before its problems
+// are moved to where their lines are now.
+const typingPause = 100 * time.Millisecond
 
 // publisher is the one publisher of diagnostics. It sends a file's whole list
 // whenever that differs from what was sent last.
@@ -29,6 +34,7 @@ type publisher struct {
 	mu       sync.Mutex // guards what follows
 	problems map[string][]commands.Problem
 	dirty    map[string]bool
+	pending  bool // a timer is about to stir
 
 	// sent is the loop's own: what the editor shows, by path.
 	sent map[string]publication
@@ -64,16 +70,26 @@ func (p *publisher) replace(path string, problems []commands.Problem) {
 func (p *publisher) touch(path string) {
 	p.mu.Lock()
 	_, has := p.problems[path]
-	p.mu.Unlock()
 	if has {
-		p.mark(path)
+		p.dirty[path] = true
+		if !p.pending {
+			p.pending = true
+			time.AfterFunc(typingPause, p.stir)
+		}
 	}
+	p.mu.Unlock()
 }
 
+// mark has a file published at once.
 func (p *publisher) mark(path string) {
 	p.mu.Lock()
 	p.dirty[path] = true
 	p.mu.Unlock()
+	p.stir()
+}
+
+// stir wakes the loop, which the first call starts.
+func (p *publisher) stir() {
 	p.once.Do(func() { p.s.spawn(p.loop) })
 	select {
 	case p.wake <- struct{}{}:
@@ -105,7 +121,7 @@ func (p *publisher) takeDirty() []string {
 	for path := range p.dirty {
 		paths = append(paths, path)
 	}
-	p.dirty = map[string]bool{}
+	p.dirty, p.pending = map[string]bool{}, false
 	sort.Strings(paths)
 	return paths
 }
@@ -122,7 +138,7 @@ func (p *publisher) publish(path string) {
 		shown = false
 	}
 	list := []protocol.Diagnostic{}
-	for _, problem := range problems {
+	for _, problem := range p.s.session.Remap(path, place.text, problems) {
 		list = append(list, p.s.diagnostic(place, problem))
 	}
 	raw, err := protocol.Marshal(protocol.PublishDiagnosticsParams{Diagnostics: list})

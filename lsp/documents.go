@@ -3,11 +3,12 @@ package lsp
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"maps"
 	"os"
 	"sort"
 	"strings"
-	"sync"
+	"time"
 	"unicode/utf8"
 
 	"juliahub-lsp/commands"
@@ -33,50 +34,69 @@ type document struct {
 	opened  *opening
 }
 
-// opening compares a document with its file, once and only if somebody asks:
-// reading the disk is no work for the loop.
+// opening is what a document's file was when the editor last read or wrote it.
+// It is found out by a goroutine of its own: reading the disk is no work for
+// the loop, and later it might have changed.
 type opening struct {
-	path, text string
-	once       sync.Once
-	done       chan struct{}
-	differs    bool
+	done    chan struct{} // closed when the rest is known
+	differs bool          // the document differs from its file
+	disk    diskState
 }
 
-// newOpening starts the comparison in its own goroutine, so that it sees the
-// disk as it is about now and not at some later submission.
-func (s *Server) newOpening(path, text string) *opening {
-	o := &opening{path: path, text: text, done: make(chan struct{})}
-	if path == "" {
-		o.settle(true)
-		return o
-	}
-	if !s.spawn(func() { o.settle(!sameText(path, text)) }) {
-		o.settle(true)
-	}
-	return o
+// diskState tells one content of a file from another.
+type diskState struct {
+	exists   bool
+	size     int64
+	modified time.Time
+	sum      [sha256.Size]byte
 }
 
-func (o *opening) settle(differs bool) {
-	o.once.Do(func() {
-		o.differs, o.text = differs, ""
+// newOpening looks at the file of a document that was opened with a text, or,
+// without one, has just been saved.
+func (s *Server) newOpening(path string, text *string) *opening {
+	o := &opening{done: make(chan struct{}), differs: text != nil}
+	look := func() {
+		defer close(o.done)
+		if path == "" {
+			return
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return
+		}
+		o.disk = stateOf(path, raw)
+		o.differs = text != nil && !sameText(raw, *text)
+	}
+	if path == "" || !s.spawn(look) {
 		close(o.done)
-	})
+	}
+	return o
 }
 
-// settled is an opening that need not look: the editor has just saved.
-func settled() *opening {
-	o := &opening{done: make(chan struct{})}
-	o.settle(false)
-	return o
+func stateOf(path string, raw []byte) diskState {
+	state := diskState{exists: true, size: int64(len(raw)), sum: sha256.Sum256(raw)}
+	if info, err := os.Stat(path); err == nil {
+		state.modified = info.ModTime()
+	}
+	return state
+}
+
+// hasChanged says whether a file is another than it was.
+func (d diskState) hasChanged(path string) bool {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return d.exists
+	case d.exists && info.Size() == d.size && info.ModTime().Equal(d.modified):
+		return false
+	}
+	raw, err := os.ReadFile(path)
+	return err != nil || !d.exists || sha256.Sum256(raw) != d.sum
 }
 
 // sameText says whether a file holds a text, apart from a byte-order mark and
-// the kind of line ends. A file that is not UTF-8, or cannot be read, does not.
-func sameText(path, text string) bool {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return false
-	}
+// the kind of line ends. One that is not UTF-8 does not.
+func sameText(raw []byte, text string) bool {
 	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
 	return utf8.Valid(raw) && plainLines(string(raw)) == plainLines(strings.TrimPrefix(text, "\ufeff"))
 }
@@ -104,10 +124,12 @@ func (d *document) snapshot(ctx context.Context) (commands.Document, error) {
 	case <-ctx.Done():
 		return commands.Document{}, ctx.Err()
 	}
-	return commands.Document{
+	snap := commands.Document{
 		URI: d.uri, Path: d.path, Open: true, Text: d.text,
 		Unsaved: d.changed || d.opened.differs,
-	}, nil
+	}
+	snap.DiskChanged = snap.Unsaved && d.path != "" && d.opened.disk.hasChanged(d.path)
+	return snap, nil
 }
 
 // document returns the open document that a URI names, nil if there is none.
@@ -147,7 +169,7 @@ func (s *Server) didOpen(p *didOpenParams) {
 	t := p.TextDocument
 	d := &document{uri: t.URI, language: t.LanguageID, version: t.Version, text: *t.Text}
 	d.path, _ = pathOf(t.URI)
-	d.opened = s.newOpening(d.path, d.text)
+	d.opened = s.newOpening(d.path, t.Text)
 	s.setWorld(s.world.Load().with(t.URI, d))
 	s.diagnostics.touch(d.path)
 }
@@ -185,7 +207,7 @@ func (s *Server) didSave(p *didSaveParams) {
 	if p.Text != nil {
 		d.text = *p.Text
 	}
-	d.changed, d.opened = false, settled()
+	d.changed, d.opened = false, s.newOpening(d.path, nil)
 	s.setWorld(w.with(d.uri, &d))
 	s.diagnostics.touch(d.path)
 }

@@ -83,6 +83,19 @@ func TestUnsavedDocuments(t *testing.T) {
 		t.Errorf("%+v", in.File)
 	}
 
+	if in.File.DiskChanged {
+		t.Error("nobody changed the file")
+	}
+	write(t, crlf, "someone = else\n")
+	if in = submit(map[string]any{"uri": uriOf(crlf)}); !in.File.DiskChanged {
+		t.Error("the change of the file was not seen")
+	}
+	e.SaveBuffer(uriOf(crlf))
+	e.EditBuffer(uriOf(crlf), lsptest.Range{}, "a")
+	if in = submit(map[string]any{"uri": uriOf(crlf)}); in.File.DiskChanged || !in.File.Unsaved {
+		t.Errorf("saved, then changed: %+v", in.File)
+	}
+
 	e.SaveBuffer(uriOf(crlf))
 	e.CloseBuffer(uriOf(latin))
 	in = submit(map[string]any{"uri": uriOf(latin)})

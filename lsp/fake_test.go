@@ -75,6 +75,10 @@ func (f *fakeSession) FoldersChanged(folders []string) {
 	f.folders = append(f.folders, folders)
 }
 
+func (f *fakeSession) Remap(_, _ string, problems []commands.Problem) []commands.Problem {
+	return problems
+}
+
 func (f *fakeSession) run(ctx context.Context, c commands.Command, in commands.Input) (any, error) {
 	return f.do(ctx, c, in)
 }

@@ -44,6 +44,7 @@ type session interface {
 	JobsOf(file string) []commands.Job
 	SettingsChanged(section json.RawMessage)
 	FoldersChanged(folders []string)
+	Remap(path, text string, problems []commands.Problem) []commands.Problem
 	run(ctx context.Context, c commands.Command, in commands.Input) (any, error)
 }
 

@@ -134,9 +134,10 @@ func TestCodeLens(t *testing.T) {
 	}
 	for state, want := range map[commands.State]string{
 		"":                       "▶ Submit · ▶ Appbundle",
-		commands.StateRunning:    "▶ Submit · ▶ Appbundle · ● Running 12m · Logs · Cancel",
+		commands.StateRunning:    "▶ Submit · ▶ Appbundle · ● Running 12m/1h · Logs · Cancel",
 		commands.StateCompleted:  "▶ Submit · ▶ Appbundle · ✓ Completed 12m · Logs · Results",
-		commands.StateFailed:     "▶ Submit · ▶ Appbundle · ✗ Failed after 12m · Logs · Results",
+		commands.StateFailed:     "▶ Submit · ▶ Appbundle · ✗ Failed 12m · Logs · Results",
+		commands.StateStopped:    "▶ Submit · ▶ Appbundle · ■ Stopped 12m · Logs · Results",
 		commands.StateSubmitting: "▶ Submit · ▶ Appbundle · ○ Submitting · Logs · Cancel",
 	} {
 		if r.have(oneJob(state)); state == "" {
@@ -145,6 +146,23 @@ func TestCodeLens(t *testing.T) {
 		if got := texts(); got != want {
 			t.Errorf("%s: %q, want %q", state, got, want)
 		}
+	}
+	began := time.Now().Add(-90 * time.Minute)
+	ended := began.Add(61 * time.Minute)
+	done := 42.5
+	for want, job := range map[string]commands.Job{
+		"● Running 42% 1h30m/8h · $0.36": {State: commands.StateRunning, Started: &began, LimitHours: 8, Price: 0.12, Nodes: 2, Percent: &done},
+		"✓ Completed 1h01m · $0.12":      {State: commands.StateCompleted, Started: &began, Ended: &ended, Price: 0.12},
+		"✗ Failed at line 12":            {State: commands.StateFailed, File: "/a", FailedAt: &commands.Spot{Path: "/a", Line: 11}, Started: &began},
+		"✗ Not submitted":                {State: commands.StateRefused},
+	} {
+		if got := jobTitle(job, time.Now()); !strings.HasPrefix(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	r.have(func(string) []commands.Job { return []commands.Job{{ID: "jr-abc", Dismissed: true}} })
+	if got, want := texts(), "▶ Submit · ▶ Appbundle"; got != want {
+		t.Errorf("dismissed: %q, want %q", got, want)
 	}
 	e.SetSettings(map[string]any{"juliahub": map[string]any{"codeLens": map[string]any{"enabled": false}}})
 	e.Notify("workspace/didChangeConfiguration", map[string]any{"settings": nil})
