@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -94,7 +93,7 @@ func plan(t *testing.T, root, script string) (*bundle.Plan, error) {
 	if script != "" {
 		o.Script = filepath.Join(root, script)
 	}
-	return bundle.NewPlan(context.Background(), o)
+	return bundle.NewPlan(t.Context(), o)
 }
 
 func TestIgnore(t *testing.T) {

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -49,8 +50,8 @@ func fail(format string, args ...any) *valueError {
 
 // at says that an error is about a part of a value.
 func at(err error, part string) *valueError {
-	e, ok := err.(*valueError)
-	if !ok {
+	var e *valueError
+	if !errors.As(err, &e) {
 		return &valueError{path: []string{part}, message: err.Error()}
 	}
 	c := *e
