@@ -276,6 +276,16 @@ func (c *Client) keepQuiet(ctx context.Context, r *request, u *url.URL) error {
 	return nil
 }
 
+// beQuiet makes all calls of the server wait.
+func (c *Client) beQuiet(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.quiet = c.now().Add(d)
+}
+
 func (c *Client) worthRepeating(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && IsTemporary(err) && !hopeless(err)
 }
@@ -440,10 +450,8 @@ func (c *Client) failure(r *request, u *url.URL, got *answer, token string) erro
 	failed := &ServerError{What: r.what, Host: u.Host, Status: got.status, Message: message, Internal: internal}
 	if temporaryStatus(got.status) {
 		failed.RetryAfter = c.retryAfter(got.header)
-		if failed.RetryAfter > 0 && sameOrigin(u, c.base) {
-			c.mu.Lock()
-			c.quiet = c.now().Add(failed.RetryAfter)
-			c.mu.Unlock()
+		if sameOrigin(u, c.base) {
+			c.beQuiet(failed.RetryAfter)
 		}
 	}
 	return failed

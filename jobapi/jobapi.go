@@ -129,8 +129,8 @@ type LogQuery struct {
 
 // Mark is a place in a log.
 type Mark struct {
-	Time    time.Time
-	EventID string
+	Time    time.Time `json:"time"`
+	EventID string    `json:"eventId"`
 }
 
 // LogPage is one answer of the log endpoint.

@@ -1,0 +1,261 @@
+package jobapi
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"io"
+	"slices"
+	"strconv"
+	"sync"
+)
+
+// LogPosition is a place in a job's log, from which a LogStream goes on. It may
+// be kept as JSON.
+type LogPosition struct {
+	Count int64 `json:"count"` // messages before this place
+
+	// What a WebSocket is asked for: what follows Offset, the last event id that
+	// is a whole number ("" = none yet, the log's beginning). AfterOffset are the
+	// checksums of the messages from there to this place.
+	Offset      string   `json:"offset,omitempty"`
+	AfterOffset []uint64 `json:"afterOffset,omitempty"`
+	OddIDs      bool     `json:"oddIds,omitempty"` // ids among these are no whole numbers
+	OffsetLost  bool     `json:"offsetLost,omitempty"`
+
+	// What get_logs is asked for: what follows Mark, the last message with both
+	// time and id (nil = none yet). AfterMark are the checksums from there on.
+	Mark      *Mark    `json:"mark,omitempty"`
+	AfterMark []uint64 `json:"afterMark,omitempty"`
+	MarkLost  bool     `json:"markLost,omitempty"`
+}
+
+func (p LogPosition) clone() LogPosition {
+	p.AfterOffset, p.AfterMark = slices.Clone(p.AfterOffset), slices.Clone(p.AfterMark)
+	return p
+}
+
+const (
+	ringSize  = 1 << 16 // messages known by their ids: some MB
+	afterSize = 1 << 13 // messages remembered behind a place; more, and the place is lost
+)
+
+// cursor knows which messages of a log have been emitted, in memory that does
+// not grow with the log.
+//
+// A way of reading the log again from a place brings the messages behind that
+// place in the same order as before: those are remembered, and dropped when they
+// come again. What two ways bring at once is known by its ids, the last of which
+// are in a ring.
+type cursor struct {
+	mu  sync.Mutex // guards what follows
+	pos LogPosition
+
+	ring  []uint64 // checksums of the last messages that have ids, a circle
+	next  int      // where the circle goes on
+	known map[uint64]struct{}
+
+	replay []uint64       // what comes again, in this order, before anything new
+	skip   int64          // or so many messages, whatever they are
+	both   map[uint64]int // messages without ids that pages brought while a WebSocket was open
+	paging bool           // pages are bringing them now
+}
+
+func newCursor(from *LogPosition) *cursor {
+	c := &cursor{known: map[uint64]struct{}{}}
+	if from != nil {
+		c.pos = from.clone()
+	}
+	return c
+}
+
+func (c *cursor) position() LogPosition {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pos.clone()
+}
+
+func (c *cursor) count() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pos.Count
+}
+
+// mark returns the place that get_logs is asked from; nil = the beginning.
+func (c *cursor) mark() *Mark {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pos.Mark
+}
+
+// offset returns what to ask a WebSocket for. exact says that it then begins at
+// that place; otherwise it begins at the log's present end, and what lies
+// between must be fetched.
+func (c *cursor) offset() (offset string, exact bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.pos
+	switch {
+	case p.Offset != "" && !p.OddIDs && !p.OffsetLost:
+		return p.Offset, true
+	case p.Mark != nil && !p.MarkLost:
+		return "", false
+	case p.Offset != "" && !p.OffsetLost:
+		return p.Offset, true
+	}
+	return "0", true
+}
+
+// readOn prepares for a WebSocket that begins at offset.
+func (c *cursor) readOn(offset string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.expect(c.pos.AfterOffset, offset == "0" && (c.pos.Offset != "" || c.pos.OffsetLost))
+}
+
+// readPage prepares for a page that begins at the mark.
+func (c *cursor) readPage() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.expect(c.pos.AfterMark, c.pos.Mark == nil && c.pos.MarkLost)
+}
+
+// expect says what comes again: the messages with these checksums, or the whole
+// log from its beginning.
+func (c *cursor) expect(sums []uint64, whole bool) {
+	c.replay, c.skip = slices.Clone(sums), 0
+	if whole {
+		c.replay, c.skip = nil, c.pos.Count
+	}
+}
+
+// overlap says that a WebSocket is open while pages are fetched: both bring the
+// messages of that time. After done, the WebSocket goes on alone.
+func (c *cursor) overlap() (done func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.both, c.paging = map[uint64]int{}, true
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.replay, c.skip, c.paging = nil, 0, false
+	}
+}
+
+// fresh returns the messages that have not been emitted yet.
+func (c *cursor) fresh(messages []LogMessage) []LogMessage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fresh := make([]LogMessage, 0, len(messages))
+	batch := map[uint64]struct{}{}
+	for _, m := range messages {
+		sum := checksum(m)
+		if c.comesAgain(m, sum) {
+			continue
+		}
+		if _, twice := batch[sum]; twice && m.EventID != "" {
+			continue
+		}
+		batch[sum] = struct{}{}
+		fresh = append(fresh, m)
+	}
+	return fresh
+}
+
+func (c *cursor) comesAgain(m LogMessage, sum uint64) bool {
+	if c.skip > 0 {
+		c.skip--
+		return true
+	}
+	if i := slices.Index(c.replay, sum); i >= 0 {
+		c.replay = c.replay[i+1:]
+		return true
+	}
+	if m.EventID == "" {
+		if c.paging || c.both[sum] == 0 {
+			return false
+		}
+		c.both[sum]--
+		return true
+	}
+	if _, ok := c.known[sum]; ok {
+		return true
+	}
+	c.replay = nil // it is new, and so is what follows
+	if !c.paging {
+		c.both = nil
+	}
+	return false
+}
+
+// commit remembers messages that have been emitted.
+func (c *cursor) commit(messages []LogMessage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range messages {
+		c.remember(m)
+	}
+}
+
+func (c *cursor) remember(m LogMessage) {
+	p := &c.pos
+	p.Count++
+	sum := checksum(m)
+	if m.EventID != "" {
+		c.keep(sum)
+	} else if c.paging {
+		c.both[sum]++
+	}
+	if isWhole(m.EventID) {
+		p.Offset, p.AfterOffset, p.OddIDs, p.OffsetLost = m.EventID, p.AfterOffset[:0], false, false
+	} else {
+		p.OddIDs = p.OddIDs || m.EventID != ""
+		p.AfterOffset, p.OffsetLost = after(p.AfterOffset, sum, p.OffsetLost)
+	}
+	if mark := markOf(m); mark != nil {
+		p.Mark, p.AfterMark, p.MarkLost = mark, p.AfterMark[:0], false
+	} else {
+		p.AfterMark, p.MarkLost = after(p.AfterMark, sum, p.MarkLost)
+	}
+}
+
+// after appends to what is remembered behind a place, or gives the place up.
+func after(sums []uint64, sum uint64, lost bool) ([]uint64, bool) {
+	if lost || len(sums) >= afterSize {
+		return nil, true
+	}
+	return append(sums, sum), false
+}
+
+// keep puts a message into the ring, in the place of the oldest.
+func (c *cursor) keep(sum uint64) {
+	c.known[sum] = struct{}{}
+	if len(c.ring) < ringSize {
+		c.ring = append(c.ring, sum)
+		return
+	}
+	if c.ring[c.next] != sum {
+		delete(c.known, c.ring[c.next])
+	}
+	c.ring[c.next] = sum
+	c.next = (c.next + 1) % ringSize
+}
+
+// isWhole reports whether an event id is a whole number, as most servers give:
+// only those can be asked of a WebSocket.
+func isWhole(id string) bool {
+	_, err := strconv.ParseUint(id, 10, 63)
+	return err == nil
+}
+
+// checksum tells messages apart. Times count in milliseconds, as one of the two
+// ways of writing them has no finer ones.
+func checksum(m LogMessage) uint64 {
+	h := fnv.New64a()
+	var number [8]byte
+	if !m.Time.IsZero() {
+		binary.LittleEndian.PutUint64(number[:], uint64(m.Time.UnixMilli()))
+	}
+	_, _ = h.Write(number[:]) // a hash takes everything
+	_, _ = io.WriteString(h, m.EventID+"\x00"+m.Message)
+	return h.Sum64()
+}

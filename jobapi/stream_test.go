@@ -1,0 +1,465 @@
+package jobapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// fakeLog is a job's log on a server: it grows with every look that anybody
+// takes at it, and its connections break as the test wants.
+type fakeLog struct {
+	t     *testing.T
+	style string // of the messages' ids: whole, odd, none, mixed, some
+	page  int    // messages in an answer
+	cut   int    // messages after which a WebSocket breaks; 0 = never
+	deaf  bool   // takes offset 0 for every offset
+	step  int    // messages that come with every look
+	total int
+
+	mu      sync.Mutex // guards what follows
+	written int
+	sockets int
+	offsets []string
+	pages   int
+	noWS    int // HTTP status instead of a WebSocket; 0 = WebSockets
+	token   string
+}
+
+func (l *fakeLog) message(i int) map[string]any {
+	m := map[string]any{"message": fmt.Sprintf("line %d", i), "keywords": map[string]any{}, "timestamp": 1_700_000_000_000 + int64(i/7)}
+	if i%3 == 1 {
+		m["timestamp"] = time.UnixMilli(1_700_000_000_000 + int64(i/7)).UTC().Format("2006-01-02T15:04:05.000")
+	}
+	if i%11 == 5 {
+		delete(m, "message")
+	}
+	switch l.style {
+	case "whole":
+		m["eventId"] = strconv.Itoa(i + 1)
+	case "odd":
+		m["eventId"] = fmt.Sprintf("e-%d", i)
+	case "mixed":
+		m["eventId"] = strconv.Itoa(i ^ 1)
+	case "some":
+		if i%4 != 0 {
+			m["eventId"] = strconv.Itoa(i + 1)
+		}
+	case "some odd":
+		if i%4 == 0 {
+			m["eventId"] = fmt.Sprintf("e-%d", i)
+		}
+		if i%4 == 1 {
+			delete(m, "timestamp")
+		}
+	case "no times":
+		m["eventId"] = strconv.Itoa(i + 1)
+		delete(m, "timestamp")
+	}
+	return m
+}
+
+// grow lets the log grow and returns its length.
+func (l *fakeLog) grow() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.written = min(l.total, l.written+l.step)
+	return l.written
+}
+
+// find returns the index behind the message with that id.
+func (l *fakeLog) find(id string) int {
+	for i := range l.total {
+		if l.message(i)["eventId"] == id {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+func (l *fakeLog) serveLogs(w http.ResponseWriter, r *http.Request) {
+	n := l.grow()
+	l.mu.Lock()
+	l.pages++
+	l.mu.Unlock()
+	from, to := max(0, n-l.page), n
+	if id := r.FormValue("event_id"); r.FormValue("start_time") != "" {
+		from = l.find(id)
+		to = min(n, from+l.page)
+	} else if r.FormValue("end_time") != "" {
+		to = max(0, l.find(id)-1)
+		from = max(0, to-l.page)
+	}
+	list := []map[string]any{}
+	if from == 0 {
+		list = append(list, map[string]any{"_meta": true, "end": "top", "message": ""})
+	}
+	for i := from; i < to; i++ {
+		list = append(list, l.message(i))
+	}
+	if to == l.total {
+		list = append(list, map[string]any{"_meta": true, "end": "bottom", "message": ""})
+	}
+	_, _ = io.WriteString(w, mustJSON(l.t, mustJSON(l.t, list)))
+}
+
+func (l *fakeLog) serveSocket(w http.ResponseWriter, r *http.Request) {
+	l.mu.Lock()
+	l.sockets++
+	l.offsets = append(l.offsets, r.FormValue("offset"))
+	status := l.noWS
+	l.mu.Unlock()
+	if got := r.Header.Get("Authorization"); got != "Bearer "+l.token {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	if status != 0 {
+		w.WriteHeader(status)
+		return
+	}
+	if r.FormValue("jobname") != "jr-1" || r.FormValue("log_out_type") != "json" || r.FormValue("refresh_interval") != "1" || r.UserAgent() != "test-agent/1" {
+		l.t.Errorf("query %q, %v", r.URL.RawQuery, r.Header)
+	}
+	conn, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.CloseNow() }()
+	from := l.grow() // the present end
+	if offset := r.FormValue("offset"); offset == "0" || l.deaf {
+		from = 0
+	} else if offset != "" {
+		from = l.find(offset)
+	}
+	send := func(text string) bool { return conn.Write(r.Context(), websocket.MessageText, []byte(text)) == nil }
+	for sent := 0; ; {
+		n := l.grow()
+		if !send("") { // a keep-alive
+			return
+		}
+		for ; from < n; from++ {
+			if l.cut > 0 && sent == l.cut {
+				return
+			}
+			sent++
+			if !send(mustJSON(l.t, l.message(from))) {
+				return
+			}
+		}
+		if n == l.total {
+			send(`{"_meta":true,"end":"bottom","message":""}`)
+			_ = conn.Close(websocket.StatusNormalClosure, "")
+			return
+		}
+	}
+}
+
+func (l *fakeLog) start(t *testing.T) *Client {
+	t.Helper()
+	l.t, l.token = t, testToken
+	hub := newHub(t)
+	hub.mux.HandleFunc("GET /juliaruncloud/get_logs", l.serveLogs)
+	hub.mux.HandleFunc("GET /ws/stream_logs", l.serveSocket)
+	return hub.client(t)
+}
+
+func (l *fakeLog) want() []string {
+	var want []string
+	for i := range l.total {
+		text, _ := l.message(i)["message"].(string)
+		want = append(want, text)
+	}
+	return want
+}
+
+func compareLines(t *testing.T, got, want []string) {
+	t.Helper()
+	if slices.Equal(got, want) {
+		return
+	}
+	for i := range max(len(got), len(want)) {
+		if i >= len(got) || i >= len(want) || got[i] != want[i] {
+			t.Errorf("%d lines, want %d; line %d: %q, want %q", len(got), len(want), i, at(got, i), at(want, i))
+			return
+		}
+	}
+}
+
+func at(lines []string, i int) string {
+	if i < len(lines) {
+		return lines[i]
+	}
+	return "(none)"
+}
+
+// TestLogStream: every line once, in order, whatever the ids look like, wherever
+// connections break, by WebSocket and by polling.
+func TestLogStream(t *testing.T) {
+	for _, style := range []string{"whole", "odd", "none", "mixed", "some", "some odd", "no times"} {
+		for name, l := range map[string]*fakeLog{
+			"at once":       {page: 50, step: 500},
+			"growing":       {page: 50, step: 7},
+			"breaking":      {page: 50, step: 13, cut: 40},
+			"breaking soon": {page: 50, step: 3, cut: 3},
+			"deaf":          {page: 50, step: 60, cut: 120, deaf: true},
+			"no WebSockets": {page: 50, step: 13, noWS: 404},
+			"proxy":         {page: 10, step: 500, noWS: 200},
+			"small pages":   {page: 5, step: 6, noWS: 400},
+		} {
+			pages := name == "no WebSockets" || name == "proxy" || name == "small pages"
+			if pages && (style == "none" || style == "no times") {
+				continue // get_logs has no way to say from where
+			}
+			if name == "deaf" && !slices.Contains([]string{"whole", "odd", "mixed"}, style) || l.cut > 0 && style == "none" {
+				continue // what comes again cannot be told from what is new
+			}
+			t.Run(style+" "+name, func(t *testing.T) {
+				l.style, l.total = style, 400
+				var got []string
+				err := l.start(t).LogStream("jr-1", StreamOptions{}).Run(t.Context(), func(messages []LogMessage) error {
+					for _, m := range messages {
+						got = append(got, m.Message)
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				compareLines(t, got, l.want())
+				if style == "whole" && name != "deaf" && pages != (l.pages > 0 && l.sockets <= 1) {
+					t.Errorf("%d pages, %d WebSockets", l.pages, l.sockets)
+				}
+			})
+		}
+	}
+}
+
+// TestLogStreamLost: where there is no way to go on, nothing wrong is shown.
+func TestLogStreamLost(t *testing.T) {
+	for _, style := range []string{"none", "no times"} {
+		l := fakeLog{style: style, page: 50, step: 13, cut: 40, deaf: true, total: 400}
+		c := l.start(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		waits := 0
+		c.wait = func(ctx context.Context, _ time.Duration) error {
+			if waits++; waits == 20 {
+				cancel()
+			}
+			return context.Cause(ctx)
+		}
+		var got []string
+		err := c.LogStream("jr-1", StreamOptions{}).Run(ctx, func(messages []LogMessage) error {
+			for _, m := range messages {
+				got = append(got, m.Message)
+			}
+			return nil
+		})
+		if !errors.Is(err, context.Canceled) || len(got) < 40 {
+			t.Errorf("%s: %v after %d lines", style, err, len(got))
+		}
+		compareLines(t, got, l.want()[:len(got)])
+	}
+}
+
+// TestLogStreamRestarts: a stream that goes on from a kept position, in another
+// process, after every few lines.
+func TestLogStreamRestarts(t *testing.T) {
+	for _, style := range []string{"whole", "odd", "some", "some odd", "no times"} {
+		for name, l := range map[string]*fakeLog{"by WebSocket": {page: 50, step: 13}, "by polling": {page: 50, step: 13, noWS: 404}} {
+			if style == "no times" && l.noWS != 0 {
+				continue
+			}
+			t.Run(style+" "+name, func(t *testing.T) {
+				l.style, l.total = style, 300
+				c := l.start(t)
+				enough := errors.New("enough")
+				var got []string
+				var kept []byte
+				for restarts := 0; restarts < 100; restarts++ {
+					var from *LogPosition
+					if kept != nil {
+						from = &LogPosition{}
+						if err := json.Unmarshal(kept, from); err != nil {
+							t.Fatal(err)
+						}
+					}
+					s := c.LogStream("jr-1", StreamOptions{From: from})
+					room := 29
+					err := s.Run(t.Context(), func(messages []LogMessage) error {
+						if room < 0 {
+							return enough // this batch was not taken
+						}
+						for _, m := range messages {
+							got = append(got, m.Message)
+							room--
+						}
+						return nil
+					})
+					kept = []byte(mustJSON(t, s.Position()))
+					if err == nil {
+						compareLines(t, got, l.want())
+						return
+					}
+					if !errors.Is(err, enough) {
+						t.Fatal(err)
+					}
+				}
+				t.Errorf("no end after %d lines", len(got))
+			})
+		}
+	}
+}
+
+// TestLogStreamOffsets: a WebSocket is asked for all lines first, then for those
+// after the last one seen; never for the present end.
+func TestLogStreamOffsets(t *testing.T) {
+	l := fakeLog{style: "whole", page: 50, step: 500, cut: 100, total: 250}
+	if err := l.start(t).LogStream("jr-1", StreamOptions{}).Run(t.Context(), func([]LogMessage) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"0", "100", "200"}; !slices.Equal(l.offsets, want) || l.pages != 0 {
+		t.Errorf("offsets %q, want %q; %d pages", l.offsets, want, l.pages)
+	}
+}
+
+func TestLogStreamPolite(t *testing.T) {
+	l := fakeLog{style: "whole", page: 50, total: 100, written: 40, noWS: 502}
+	c := l.start(t)
+	var pauses []time.Duration
+	c.wait = func(_ context.Context, d time.Duration) error {
+		if pauses = append(pauses, d); len(pauses) == 12 {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.step = 100
+		}
+		return nil
+	}
+	if err := c.LogStream("jr-1", StreamOptions{}).Run(t.Context(), func([]LogMessage) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	first, last := pauses[0], pauses[len(pauses)-1]
+	if first > 5*time.Second || last < 20*time.Second || last > 40*time.Second {
+		t.Errorf("pauses %v", pauses)
+	}
+}
+
+// TestLogStreamEnds: without a marker, the job's end and silence are the log's end.
+func TestLogStreamEnds(t *testing.T) {
+	for name, status := range map[string]int{"by WebSocket": 0, "by polling": 404} {
+		t.Run(name, func(t *testing.T) {
+			l := fakeLog{style: "whole", page: 50, step: 20, total: 1000, noWS: status}
+			c := l.start(t)
+			var got int
+			err := c.LogStream("jr-1", StreamOptions{JobDone: func() bool {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				if l.written >= 200 {
+					l.step = 0 // the job is done, and its log is not closed
+				}
+				return l.step == 0
+			}}).Run(t.Context(), func(m []LogMessage) error { got += len(m); return nil })
+			if err != nil || got != l.written || got < 200 {
+				t.Errorf("%d lines of %d, %v", got, l.written, err)
+			}
+		})
+	}
+}
+
+func TestLogStreamStops(t *testing.T) {
+	l := fakeLog{style: "whole", page: 50, step: 1, total: 1 << 30}
+	l.page = 1
+	c := l.start(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	n := 0
+	err := c.LogStream("jr-1", StreamOptions{}).Run(ctx, func([]LogMessage) error {
+		if n++; n == 5 {
+			cancel()
+		}
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := c.LogStream("../x", StreamOptions{}).Run(t.Context(), nil); !errors.Is(err, ErrNoSuchJob) {
+		t.Error(err)
+	}
+}
+
+// TestLogStreamRefused: a job that this user may not see, a token that is none.
+func TestLogStreamRefused(t *testing.T) {
+	hub := newHub(t)
+	status := 403
+	hub.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+	run := func() error {
+		return hub.client(t).LogStream("jr-1", StreamOptions{}).Run(t.Context(), func([]LogMessage) error { return nil })
+	}
+	if err := run(); !isPermission(err) {
+		t.Error(err)
+	}
+	status = 401
+	err := run()
+	if _, ok := errors.AsType[*AuthError](err); !ok {
+		t.Error(err)
+	}
+}
+
+// TestLogStreamRenewsToken: a WebSocket that is refused for its token is opened with a fresh one.
+func TestLogStreamRenewsToken(t *testing.T) {
+	h, home := newAuthHub(t), t.TempDir()
+	h.file(t, home, "id-token-a", time.Now().Add(time.Hour), "")
+	l := fakeLog{t: t, style: "whole", page: 50, step: 500, total: 10, token: "id-token-new-1"}
+	h.mux.HandleFunc("GET /ws/stream_logs", l.serveSocket)
+	n := 0
+	err := h.clientWith(t, Config{Home: home}).LogStream("jr-1", StreamOptions{}).Run(t.Context(), func(m []LogMessage) error { n += len(m); return nil })
+	if err != nil || n != 10 || h.refreshed() != 1 {
+		t.Errorf("%d lines, %v, %d refreshes", n, err, h.refreshed())
+	}
+}
+
+// TestLogStreamRedirect: a token does not follow a redirect of a WebSocket.
+func TestLogStreamRedirect(t *testing.T) {
+	l := fakeLog{style: "whole", page: 50, step: 500, total: 10}
+	c := l.start(t)
+	stranger := newHub(t)
+	stranger.mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") })
+	hub := newHub(t)
+	hub.mux.HandleFunc("GET /ws/stream_logs", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, stranger.URL+basePath+"/ws/stream_logs", http.StatusTemporaryRedirect)
+	})
+	hub.mux.HandleFunc("GET /juliaruncloud/get_logs", l.serveLogs)
+	c = hub.client(t)
+	n := 0
+	if err := c.LogStream("jr-1", StreamOptions{}).Run(t.Context(), func(m []LogMessage) error { n += len(m); return nil }); err != nil || n != 10 {
+		t.Errorf("%d lines, %v", n, err)
+	}
+}
+
+func TestCursorMemory(t *testing.T) {
+	c := newCursor(nil)
+	for _, style := range []string{"whole", "none", "odd"} {
+		for i := range ringSize + 2*afterSize {
+			m := LogMessage{Message: "line", Time: time.UnixMilli(int64(i + 1))}
+			if style != "none" {
+				m.EventID = map[string]string{"whole": "", "odd": "e"}[style] + strconv.Itoa(i)
+			}
+			c.commit([]LogMessage{m})
+		}
+		if len(c.ring) > ringSize || len(c.known) > ringSize || len(c.pos.AfterOffset) > afterSize || len(c.pos.AfterMark) > afterSize {
+			t.Errorf("%s: ring %d, known %d, after %d and %d", style, len(c.ring), len(c.known), len(c.pos.AfterOffset), len(c.pos.AfterMark))
+		}
+	}
+	if text := mustJSON(t, c.position()); len(text) > 500_000 || strings.Contains(text, "null") {
+		t.Errorf("a position of %d bytes", len(text))
+	}
+}
