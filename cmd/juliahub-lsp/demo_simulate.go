@@ -22,7 +22,7 @@ func simulate(ctx context.Context, s *emulator.Stage) error {
 	for step := range steps {
 		s.Progress("demo", "Simulated work", float64(step)/steps)
 		s.Print(fmt.Sprintf("simulated step %d of %d: nothing was run", step+1, steps))
-		if err := s.Wait(ctx, 300*time.Millisecond); err != nil {
+		if err := s.Wait(ctx, 700*time.Millisecond); err != nil {
 			return err
 		}
 	}
