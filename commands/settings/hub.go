@@ -300,7 +300,7 @@ func (h *Hub) applyProfile(s *Settings, name string) {
 	for _, name := range slices.Backward(chain) {
 		h.applyOwn(s, name)
 	}
-	checkElastic(&s.Profile)
+	_ = checkElastic(&s.Profile) // reported by checkProfiles
 }
 
 // applyOwn takes a profile's own keys and returns what is wrong with them.

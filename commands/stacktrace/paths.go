@@ -57,7 +57,10 @@ func (p Paths) Local(remote string) (string, bool) {
 		if limit > 0 && i > limit {
 			break
 		}
-		if local, ok := p.Files[remote[i:]]; ok && !(remote[i:] == "code.jl" && p.driver(remote)) {
+		if remote[i:] == "code.jl" && p.driver(remote) {
+			continue
+		}
+		if local, ok := p.Files[remote[i:]]; ok {
 			return local, true
 		}
 	}
