@@ -76,7 +76,10 @@ func findJulia(setting string, log *slog.Logger) (*juliaBinary, error) {
 
 // askJulia asks a Julia for its version.
 func askJulia(setting string) (*juliaBinary, error) {
-	path, err := filepath.Abs(setting)
+	path, err := exec.LookPath(setting)
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("julia %q: %w", setting, err)
 	}

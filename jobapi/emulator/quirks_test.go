@@ -86,6 +86,10 @@ func TestForeignJobsAndGzip(t *testing.T) {
 	if a := b.do("GET", "/jobs/"+id+"/files/code.jl?filetype=input", nil); a.body != "1" || a.Header.Get("Content-Encoding") != "" {
 		t.Errorf("file: %q", a.body)
 	}
+	conn, alive := b.listen(id, "&offset=0"), 0 // streams are left alone
+	if got, err := next(t, conn, &alive); err != nil || got != "1 "+simulatedLine {
+		t.Errorf("streamed %q, %v", got, err)
+	}
 }
 
 func TestLogQuirks(t *testing.T) {
