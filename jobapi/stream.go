@@ -267,7 +267,7 @@ func (s *LogStream) dial(ctx context.Context, offset, token string) (*websocket.
 	defer cancel()
 	// The WebSocket library sends this one request; it goes to the server itself,
 	// by the same transport as the rest, and no redirect takes the token further.
-	conn, answer, err := websocket.Dial(ctx, c.server.join("ws", "stream_logs")+"?"+query.Encode(), &websocket.DialOptions{
+	conn, answer, err := websocket.Dial(ctx, c.server.join("ws", "stream_logs")+"?"+query.Encode(), &websocket.DialOptions{ //nolint:bodyclose // Dial closes it
 		HTTPClient: &http.Client{Transport: c.fresh, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		HTTPHeader: http.Header{"Authorization": {"Bearer " + token}, "User-Agent": {c.userAgent}},
 	})

@@ -369,6 +369,8 @@ func TestLogStreamEnds(t *testing.T) {
 				}
 				return l.step == 0
 			}}).Run(t.Context(), func(m []LogMessage) error { got += len(m); return nil })
+			l.mu.Lock()
+			defer l.mu.Unlock()
 			if err != nil || got != l.written || got < 200 {
 				t.Errorf("%d lines of %d, %v", got, l.written, err)
 			}
@@ -429,8 +431,7 @@ func TestLogStreamRenewsToken(t *testing.T) {
 
 // TestLogStreamRedirect: a token does not follow a redirect of a WebSocket.
 func TestLogStreamRedirect(t *testing.T) {
-	l := fakeLog{style: "whole", page: 50, step: 500, total: 10}
-	c := l.start(t)
+	l := fakeLog{t: t, style: "whole", page: 50, step: 500, total: 10}
 	stranger := newHub(t)
 	stranger.mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") })
 	hub := newHub(t)
@@ -438,9 +439,8 @@ func TestLogStreamRedirect(t *testing.T) {
 		http.Redirect(w, r, stranger.URL+basePath+"/ws/stream_logs", http.StatusTemporaryRedirect)
 	})
 	hub.mux.HandleFunc("GET /juliaruncloud/get_logs", l.serveLogs)
-	c = hub.client(t)
 	n := 0
-	if err := c.LogStream("jr-1", StreamOptions{}).Run(t.Context(), func(m []LogMessage) error { n += len(m); return nil }); err != nil || n != 10 {
+	if err := hub.client(t).LogStream("jr-1", StreamOptions{}).Run(t.Context(), func(m []LogMessage) error { n += len(m); return nil }); err != nil || n != 10 {
 		t.Errorf("%d lines, %v", n, err)
 	}
 }

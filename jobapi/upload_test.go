@@ -59,6 +59,12 @@ func (s *storage) paths() string {
 	return strings.Join(s.puts, " ")
 }
 
+func (s *storage) bytes() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.got
+}
+
 // uploadHub hands out a new signed URL with every call.
 func uploadHub(t *testing.T, place string, u Upload) *fakeHub {
 	t.Helper()
@@ -91,8 +97,8 @@ func TestUpload(t *testing.T) {
 		}
 		last = sent
 	})
-	if err != nil || !bytes.Equal(store.got, data) || last != 500_000 || store.paths() != "/upload/1?sig=1%2F" {
-		t.Errorf("%v, %d bytes, progress %d, %s", err, len(store.got), last, store.paths())
+	if err != nil || !bytes.Equal(store.bytes(), data) || last != 500_000 || store.paths() != "/upload/1?sig=1%2F" {
+		t.Errorf("%v, %d bytes, progress %d, %s", err, len(store.bytes()), last, store.paths())
 	}
 }
 
@@ -111,8 +117,8 @@ func TestUploadAgain(t *testing.T) {
 		}
 	})
 	err := uploadHub(t, store.URL, u).client(t).UploadBundle(t.Context(), u, open, nil)
-	if err != nil || !bytes.Equal(store.got, data) || store.paths() != "/upload/1?sig=1%2F /upload/2?sig=1%2F /upload/3?sig=1%2F /upload/4?sig=1%2F" {
-		t.Errorf("%v, %d bytes, %s", err, len(store.got), store.paths())
+	if err != nil || !bytes.Equal(store.bytes(), data) || store.paths() != "/upload/1?sig=1%2F /upload/2?sig=1%2F /upload/3?sig=1%2F /upload/4?sig=1%2F" {
+		t.Errorf("%v, %d bytes, %s", err, len(store.bytes()), store.paths())
 	}
 }
 
@@ -160,8 +166,8 @@ func TestUploadChanged(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "changed while it was uploaded") {
 				t.Error(err)
 			}
-			if strings.Count(store.paths(), "/upload/") > 1 || bytes.Equal(store.got, other) && other != nil {
-				t.Errorf("sent %d bytes to %s", len(store.got), store.paths())
+			if strings.Count(store.paths(), "/upload/") > 1 || bytes.Equal(store.bytes(), other) && other != nil {
+				t.Errorf("sent %d bytes to %s", len(store.bytes()), store.paths())
 			}
 		})
 	}
