@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -455,13 +456,13 @@ func (s *Session) ListJobs(ctx context.Context, in Input) (JobList, error) {
 		if err != nil {
 			return JobList{}, err
 		}
-		return s.jobList(server, client, jobs), nil
+		return s.jobList(server, client, jobs, in.Folders), nil
 	}
 	return soon(ctx, s, in, JobList{Server: server, Jobs: []ListedJob{}, State: "pending"}, list,
 		func(l JobList) { s.cfg.UI.ShowText(s.ctx, "jobs.txt", l.text()) })
 }
 
-func (s *Session) jobList(server string, client Client, jobs []*jobapi.Job) JobList {
+func (s *Session) jobList(server string, client Client, jobs []*jobapi.Job, folders []string) JobList {
 	s.readLedger()
 	ours := map[string]track.Record{}
 	for _, r := range s.ledger.All() {
@@ -477,10 +478,32 @@ func (s *Session) jobList(server string, client Client, jobs []*jobapi.Job) JobL
 		}
 		if r, ok := ours[j.ID]; ok {
 			row.Submission, row.File = r.Submission, r.File
+		} else {
+			row.Submission, row.File = fromElsewhere(j.Env(), folders)
 		}
 		l.Jobs = append(l.Jobs, row)
 	}
 	return l
+}
+
+// fromElsewhere tells by a job's provenance which local file it ran, when this
+// or another computer's editor submitted it.
+func fromElsewhere(env map[string]string, folders []string) (submission, file string) {
+	submission = env[submissionEnv]
+	name := filepath.FromSlash(env[provenancePrefix+"FILE"])
+	if submission == "" || name == "" || !filepath.IsLocal(name) {
+		return submission, ""
+	}
+	for _, folder := range folders {
+		path := filepath.Join(folder, name)
+		if filepath.Base(folder) != env[provenancePrefix+"PROJECT"] {
+			path = filepath.Join(folder, env[provenancePrefix+"PROJECT"], name)
+		}
+		if _, err := os.Stat(path); err == nil && within(folder, path) {
+			return submission, path
+		}
+	}
+	return submission, ""
 }
 
 func (l JobList) text() string {

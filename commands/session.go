@@ -19,7 +19,7 @@ import (
 	"juliahub-lsp/jobapi"
 )
 
-// Client is what the commands need of a JuliaHub server; *jobapi.Client is one.
+// Client is what the commands need of a JuliaHub server.
 type Client interface {
 	User(ctx context.Context) (jobapi.User, error)
 	Nodes(ctx context.Context) ([]jobapi.Node, error)
@@ -29,6 +29,8 @@ type Client interface {
 	Job(ctx context.Context, id string) (*jobapi.Job, error)
 	Jobs(ctx context.Context, limit int) ([]*jobapi.Job, error)
 	Logs(ctx context.Context, id string, q jobapi.LogQuery) (jobapi.LogPage, error)
+	FollowLog(ctx context.Context, id string, from *jobapi.LogPosition, done func() bool,
+		emit func(before jobapi.LogPosition, messages []jobapi.LogMessage) error) (jobapi.LogPosition, error)
 	Download(ctx context.Context, id string, f jobapi.File, w io.Writer, progress func(done, total int64)) error
 	Kill(ctx context.Context, id string) error
 	Extend(ctx context.Context, id string, hours int) error
@@ -259,7 +261,19 @@ func (s *Session) connect(server string) (Client, error) {
 		return nil, err
 	}
 	s.closers = append(s.closers, c.Close)
-	return c, nil
+	return hub{c}, nil
+}
+
+// hub is the real Client.
+type hub struct{ *jobapi.Client }
+
+// FollowLog is what the tracker wants of a log stream.
+func (h hub) FollowLog(ctx context.Context, id string, from *jobapi.LogPosition, done func() bool,
+	emit func(before jobapi.LogPosition, messages []jobapi.LogMessage) error,
+) (jobapi.LogPosition, error) {
+	stream := h.LogStream(id, jobapi.StreamOptions{From: from, JobDone: done})
+	err := stream.Run(ctx, func(messages []jobapi.LogMessage) error { return emit(stream.Position(), messages) })
+	return stream.Position(), err
 }
 
 // serverName returns the URL of a server as records and clients know it; ""

@@ -355,3 +355,73 @@ func TestJobCarriesItsProvenance(t *testing.T) {
 		}
 	}
 }
+
+func TestLogsOfARunningJob(t *testing.T) {
+	end := make(chan struct{})
+	w := newWorld(t, emulator.Config{Simulate: func(ctx context.Context, s *emulator.Stage) error {
+		s.Print("one")
+		select {
+		case <-end:
+		case <-ctx.Done():
+		}
+		s.Print("two")
+		return nil
+	}})
+	path := w.write("a.jl", "1\n")
+	s, ui := w.session()
+	sub, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the run", func() bool { return ui.state(sub.Submission) == commands.StateRunning })
+	var text []byte
+	ui.await("the first line", func() bool {
+		text, _ = os.ReadFile(ui.jobs[sub.Submission].LogFile)
+		return strings.Contains(string(text), "one\n")
+	})
+	log, err := s.ShowLogs(t.Context(), ofJob(commands.JobArgs{Job: sub.Job, Wait: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(log.Path, "job.log") || len(ui.shown) != 1 || ui.shown[0] != log.Path {
+		t.Errorf("shown %q of %+v", ui.shown, log)
+	}
+	close(end)
+	ui.await("the end", func() bool { return ui.jobs[sub.Submission].Settled })
+	text, err = os.ReadFile(log.Path)
+	if err != nil || strings.Count(string(text), "one\n") != 1 || strings.Count(string(text), "two\n") != 1 {
+		t.Errorf("the log is %q, %v", text, err)
+	}
+}
+
+func TestLogsOfAJobSubmittedElsewhere(t *testing.T) {
+	w := newWorld(t, emulator.Config{Simulate: func(_ context.Context, s *emulator.Stage) error {
+		s.Print("elsewhere")
+		return s.Result("r.txt", []byte("r"))
+	}})
+	path := w.write("a.jl", "1\n")
+	first, ui := w.session()
+	sub, err := first.SubmitScript(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the end", func() bool { return ui.jobs[sub.Submission].Settled })
+	closeSession(t, first)
+
+	w.state = filepath.Join(t.TempDir(), "another computer")
+	second, _ := w.session()
+	log, err := second.ShowLogs(t.Context(), ofJob(commands.JobArgs{Job: sub.Job, Wait: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(log.Path); err != nil || !strings.Contains(string(text), "elsewhere\n") {
+		t.Errorf("the log is %q, %v", text, err)
+	}
+	done, err := second.DownloadResults(t.Context(), ofJob(commands.JobArgs{Job: sub.Job, Dir: t.TempDir(), Wait: true}))
+	if err != nil || len(done.Files) != 1 || !done.Files[0].Verified {
+		t.Errorf("downloaded %+v, %v", done, err)
+	}
+	if _, err := second.JobState(t.Context(), ofJob(commands.JobArgs{Job: sub.Job, Wait: true})); err != nil {
+		t.Error(err)
+	}
+}

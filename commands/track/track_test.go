@@ -24,8 +24,7 @@ type fakeServer struct {
 	asked []time.Time // status requests
 	one   []string    // jobs asked for by id
 	logs  []jobapi.LogMessage
-	ended bool // the log is complete
-	page  int  // messages in a page
+	page  int // messages in a page
 	kills []string
 }
 
@@ -60,32 +59,35 @@ func (f *fakeServer) Kill(_ context.Context, id string) error {
 
 func (f *fakeServer) JobURL(id string) string { return "https://hub.example/" + id }
 
-// Logs pages as the server does: the last ones, those after, those before.
-func (f *fakeServer) Logs(_ context.Context, _ string, q jobapi.LogQuery) (jobapi.LogPage, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n := min(q.Entries, f.page)
-	from, to := max(0, len(f.logs)-n), len(f.logs)
-	find := func(m *jobapi.Mark) int {
-		for i := range f.logs {
-			if f.logs[i].EventID == m.EventID {
-				return i
-			}
+// FollowLog brings pages from a place on; when the log goes no further it
+// waits, unless that is the end.
+func (f *fakeServer) FollowLog(ctx context.Context, _ string, from *jobapi.LogPosition, done func() bool,
+	emit func(jobapi.LogPosition, []jobapi.LogMessage) error,
+) (jobapi.LogPosition, error) {
+	var at jobapi.LogPosition
+	if from != nil {
+		at = *from
+	}
+	for {
+		f.mu.Lock()
+		next := f.logs[at.Count:min(at.Count+int64(f.page), int64(len(f.logs)))]
+		f.mu.Unlock()
+		if len(next) == 0 && done() {
+			return at, nil
 		}
-		return -1
+		if len(next) == 0 {
+			select {
+			case <-ctx.Done():
+				return at, ctx.Err()
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		if err := emit(at, next); err != nil {
+			return at, err
+		}
+		at.Count += int64(len(next))
 	}
-	if q.After != nil {
-		from = find(q.After) + 1
-		to = min(len(f.logs), from+n)
-	}
-	if q.Before != nil {
-		to = find(q.Before)
-		from = max(0, to-n)
-	}
-	return jobapi.LogPage{
-		Messages: append([]jobapi.LogMessage(nil), f.logs[from:to]...),
-		Top:      from == 0, Bottom: f.ended && to == len(f.logs),
-	}, nil
 }
 
 func (f *fakeServer) set(change func()) {
@@ -421,6 +423,9 @@ func wantLines(t *testing.T, dir string, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if n == 0 && len(data) == 0 {
+		return
+	}
 	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
 	for i, line := range lines {
 		if line != fmt.Sprint("line ", i) {
@@ -433,28 +438,25 @@ func wantLines(t *testing.T, dir string, n int) {
 }
 
 func TestLogIsWholeWithNothingTwice(t *testing.T) {
-	dir, f := t.TempDir(), &fakeServer{page: 7}
-	catchUp := func() bool {
+	l, f := NewLedger(t.TempDir()), &fakeServer{page: 7}
+	tr := New(Config{
+		Ledger: l, Logger: slog.New(slog.DiscardHandler),
+		Connect:  func(string) (Client, error) { return f, nil },
+		Messages: func(string, []jobapi.LogMessage) {},
+	})
+	r, dir := testRecord(testID, time.Now()), l.LogDir(testID)
+	catchUp := func(n int) {
 		t.Helper()
-		l, release, err := openLog(t.Context(), dir)
-		if err != nil {
+		f.logs = numbered(n)
+		if _, err := tr.CatchUp(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
-		defer release()
-		_, bottom, err := l.catchUp(t.Context(), f, "jr-1", func([]jobapi.LogMessage) {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return bottom
+		wantLines(t, dir, n)
 	}
-	catchUp() // nothing yet
-	f.logs = numbered(23)
-	catchUp() // from the start, over several pages backwards
-	wantLines(t, dir, 23)
-	f.logs = numbered(40)
-	catchUp() // onwards
-	wantLines(t, dir, 40)
-	// A crash after the text and before the cursor: what is beyond is cut off.
+	catchUp(0)
+	catchUp(23)
+	catchUp(40)
+	// A crash after the text and before its place: what is beyond is cut off.
 	file, err := os.OpenFile(LogFile(dir), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -465,13 +467,77 @@ func TestLogIsWholeWithNothingTwice(t *testing.T) {
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	f.logs, f.ended = numbered(50), true
-	if !catchUp() {
-		t.Error("the end was not seen")
+	catchUp(50)
+	catchUp(50)
+	// A file that someone cut is read again from the start.
+	if err := os.Truncate(LogFile(dir), 10); err != nil {
+		t.Fatal(err)
 	}
-	wantLines(t, dir, 50)
-	catchUp()
-	wantLines(t, dir, 50)
+	catchUp(51)
+}
+
+func TestLogOfAKilledProcess(t *testing.T) {
+	dir := t.TempDir()
+	l, err := openLog(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs := numbered(30)
+	for i := range 10 {
+		if err := l.add(jobapi.LogPosition{Count: int64(i)}, logs[i:i+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.flushNow() // and then the process dies, without close
+	l.release()
+	again, err := openLog(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := again.at.Position.Count
+	if err := again.add(again.at.Position, logs[at:]); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.close(jobapi.LogPosition{Count: 30}); err != nil {
+		t.Fatal(err)
+	}
+	wantLines(t, dir, 30)
+}
+
+func TestLongLogIsKeptInParts(t *testing.T) {
+	dir := t.TempDir()
+	l, err := openLog(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := strings.Repeat("x", 1000)
+	const n = 25_000
+	for i := range n {
+		if err := l.add(jobapi.LogPosition{Count: int64(i)}, []jobapi.LogMessage{{Message: line}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.close(jobapi.LogPosition{Count: n}); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "job*.log"))
+	if err != nil || len(files) != 3 {
+		t.Fatalf("parts: %v, %v", files, err)
+	}
+	total := int64(0)
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() > partSize+2*flushSize {
+			t.Errorf("%s has %d bytes", file, info.Size())
+		}
+		total += info.Size()
+	}
+	if total != n*1001 {
+		t.Errorf("%d bytes in all, want %d", total, n*1001)
+	}
 }
 
 func TestPlain(t *testing.T) {

@@ -18,7 +18,12 @@ import (
 type Client interface {
 	Jobs(ctx context.Context, limit int) ([]*jobapi.Job, error)
 	Job(ctx context.Context, id string) (*jobapi.Job, error)
-	Logs(ctx context.Context, id string, q jobapi.LogQuery) (jobapi.LogPage, error)
+	// FollowLog emits a job's log from a place on (nil = its beginning), every
+	// message once and in order, with the place before each batch, until the
+	// log's end; when done says so, until nothing new comes. It returns the place
+	// behind what was emitted.
+	FollowLog(ctx context.Context, id string, from *jobapi.LogPosition, done func() bool,
+		emit func(before jobapi.LogPosition, messages []jobapi.LogMessage) error) (jobapi.LogPosition, error)
 	Kill(ctx context.Context, id string) error
 	JobURL(id string) string
 }
