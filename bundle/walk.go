@@ -26,6 +26,8 @@ type tree struct {
 	outside []*node  // links that lead out of the tree
 	tomls   []placed // files that may be projects and manifests, if they go in
 	count   int      // of the files that go in
+
+	parked map[string]*dir // directories that were read before a rule excluded them, by path
 }
 
 // placed is a node with its directory.
