@@ -88,12 +88,10 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return fmt.Errorf("make a directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(private)) }()
-	server, err := d.startServer(hub, private)
+	server, err := d.startServer(ctx, hub, private)
 	if err != nil {
 		return err
 	}
-	// An interrupted demo ends its server, and with it all that waits for it.
-	defer context.AfterFunc(ctx, server.kill)()
 	defer func() {
 		if err != nil {
 			server.kill()
@@ -177,12 +175,12 @@ func (d *demo) startHub() (*emulator.Emulator, error) {
 }
 
 // startServer starts this very binary as a language server of the emulator's user.
-func (d *demo) startServer(hub *emulator.Emulator, private string) (*process, error) {
+func (d *demo) startServer(ctx context.Context, hub *emulator.Emulator, private string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this binary: %w", err)
 	}
-	cmd := exec.Command(self, "serve")
+	cmd := exec.CommandContext(ctx, self, "serve") // an interrupted demo ends its server, and with it all that waits for it
 	cmd.Stderr = d.t.err
 	cmd.Env = append(os.Environ(),
 		"JULIA_PKG_SERVER="+hub.Info().URL, "JULIAHUB_TOKEN="+hub.Token(),

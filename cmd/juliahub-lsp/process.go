@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -45,11 +44,7 @@ func (p *process) kill() { _ = p.cmd.Process.Kill() }
 // its output must have been read before.
 func (p *process) wait() error {
 	if err := p.cmd.Wait(); err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			return fmt.Errorf("the server ended with %s", exit)
-		}
-		return fmt.Errorf("wait for the server: %w", err)
+		return fmt.Errorf("the server ended badly: %w", err)
 	}
 	return nil
 }
