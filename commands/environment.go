@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"slices"
 	"strings"
-
-	"github.com/BurntSushi/toml"
 
 	"juliahub-lsp/bundle"
 	"juliahub-lsp/internal/depot"
@@ -101,7 +98,7 @@ func (s *Session) readEnvironment(in Input, dir, julia string) (environment, err
 	if e.projectFile == "" {
 		return e, nil
 	}
-	file, ignored, err := s.findManifest(in, e.projectFile, e.project, julia)
+	file, ignored, err := bundle.FindManifest(dir, julia, s.cfg.Home, unsavedTexts(in))
 	if err != nil {
 		return e, err
 	}
@@ -117,80 +114,15 @@ func (s *Session) readEnvironment(in Input, dir, julia string) (environment, err
 	return e, nil
 }
 
-// projectTOML is as much of a project file as leads to its manifest.
-type projectTOML struct {
-	Manifest  string
-	Workspace struct{ Projects []string }
-}
-
-// findManifest returns the manifest that Julia X.Y uses for a project: the
-// workspace root's if there is one, else the project's own.
-//
-// Source: Base.project_file_manifest_path.
-func (s *Session) findManifest(in Input, projectFile, text, julia string) (file string, ignored []string, err error) {
-	var project projectTOML
-	if _, err := toml.Decode(text, &project); err != nil {
-		return "", nil, fmt.Errorf("%s is not valid: %w", projectFile, err)
-	}
-	dir := filepath.Dir(projectFile)
-	if root, rootProject := s.workspaceRoot(in, dir); root != "" {
-		dir, project = root, rootProject
-	}
-	exists := func(path string) bool { _, err := s.fileText(in, path); return err == nil }
-	if project.Manifest != "" {
-		path := filepath.FromSlash(project.Manifest)
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(dir, path)
-		}
-		if exists(path) {
-			return path, nil, nil
+// unsavedTexts are the texts that take the place of what is on disk.
+func unsavedTexts(in Input) map[string][]byte {
+	texts := map[string][]byte{}
+	for _, d := range in.Unsaved {
+		if d.Path != "" {
+			texts[d.Path] = []byte(d.Text)
 		}
 	}
-	names := []string{"JuliaManifest.toml", "Manifest.toml"}
-	if julia != "" {
-		names = append([]string{"JuliaManifest-v" + julia + ".toml", "Manifest-v" + julia + ".toml"}, names...)
-	} else if ignored, err = filepath.Glob(filepath.Join(globEscape(dir), "*Manifest-v*.toml")); err != nil {
-		ignored = nil
-	}
-	for _, name := range names {
-		if path := filepath.Join(dir, name); exists(path) {
-			return path, ignored, nil
-		}
-	}
-	return "", ignored, nil
-}
-
-func globEscape(dir string) string {
-	return strings.NewReplacer("[", "[[]", "*", "[*]", "?", "[?]").Replace(dir)
-}
-
-// workspaceRoot returns the outermost project whose workspace lists the project
-// in dir, "" if there is none.
-func (s *Session) workspaceRoot(in Input, dir string) (string, projectTOML) {
-	above := environmentDir(filepath.Dir(dir), s.cfg.Home)
-	if above == "" || above == dir {
-		return "", projectTOML{}
-	}
-	for _, name := range projectNames {
-		text, err := s.fileText(in, filepath.Join(above, name))
-		if err != nil {
-			continue
-		}
-		var project projectTOML
-		if _, err := toml.Decode(string(text), &project); err != nil {
-			return "", projectTOML{}
-		}
-		if !slices.ContainsFunc(project.Workspace.Projects, func(member string) bool {
-			return filepath.Join(above, filepath.FromSlash(member)) == dir
-		}) {
-			return "", projectTOML{}
-		}
-		if outer, outerProject := s.workspaceRoot(in, above); outer != "" {
-			return outer, outerProject
-		}
-		return above, project
-	}
-	return "", projectTOML{}
+	return texts
 }
 
 // plutoHeader begins every Pluto notebook.

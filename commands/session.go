@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"juliahub-lsp/commands/settings"
 	"juliahub-lsp/commands/track"
 	"juliahub-lsp/jobapi"
 )
@@ -70,6 +71,7 @@ type Session struct {
 	mu       sync.Mutex        // guards what follows
 	closed   bool              // nothing is started any more
 	editor   json.RawMessage   // the editor's settings, as last told
+	user     settings.Settings // what they come to without any project's
 	folders  []string          // the workspace folders
 	clients  map[string]Client // by server
 	closers  []func()          // of the clients
@@ -121,6 +123,7 @@ func New(cfg Config) (*Session, error) {
 		own: map[string]bool{}, answered: map[string]string{}, nodes: map[string]nodeList{}, sent: map[string]map[string]sentFile{},
 		slots: make(chan struct{}, atOnce),
 	}
+	s.user, _ = settings.Resolve(settings.Layers{}) // the defaults have no problems
 	s.views.init()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tracker = track.New(track.Config{
@@ -214,9 +217,13 @@ func (s *Session) Close(ctx context.Context) error {
 // SettingsChanged gives the session the editor's settings (the JSON object of
 // section "juliahub") whenever they change.
 func (s *Session) SettingsChanged(section json.RawMessage) {
+	user, problems := settings.Resolve(settings.Layers{Editor: section})
 	s.mu.Lock()
-	s.editor = section
+	s.editor, s.user = section, user
 	s.mu.Unlock()
+	for _, p := range problems {
+		s.log.Warn("an editor setting does not count", "setting", p.Key, "problem", p.Message)
+	}
 	s.showAgain()
 }
 

@@ -242,10 +242,8 @@ func (s *Session) withPercent(j Job) Job {
 // userSettings are the editor's settings without any project's.
 func (s *Session) userSettings() settings.Settings {
 	s.mu.Lock()
-	editor := s.editor
-	s.mu.Unlock()
-	resolved, _ := settings.Resolve(settings.Layers{Editor: editor})
-	return resolved
+	defer s.mu.Unlock()
+	return s.user
 }
 
 // showTask begins, reports and ends the progress of a job. The views' lock is held.
