@@ -22,6 +22,9 @@ func (c *Client) User(ctx context.Context) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
+	c.mu.Lock()
+	c.version = user.APIVersion
+	c.mu.Unlock()
 	name, email := c.tokens.owner()
 	if user.Name == "" {
 		user.Name = name
