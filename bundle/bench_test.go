@@ -183,3 +183,37 @@ func BenchmarkPlan(b *testing.B) {
 		b.Fatalf("%d files, want %d", files, want)
 	}
 }
+
+// BenchmarkRematch edits the ignore file of a tree of 50,000 files whose plan is
+// known, and compares with the first plan.
+func BenchmarkRematch(b *testing.B) {
+	root := filepath.Join(b.TempDir(), "many")
+	smallTree(b, root, 50_000)
+	x := NewIndex(Options{Dir: root})
+	if _, err := x.Plan(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	file := filepath.Join(root, ignoreName)
+	rules := []string{benchIgnore, benchIgnore + "*_1?.jl\n", benchIgnore + "part03/\n", benchIgnore + "*\n!part*\n"}
+	round, files := 0, map[int]int{}
+	ours := func() error {
+		round = (round + 1) % len(rules)
+		if err := os.WriteFile(file, []byte(rules[round]), 0o644); err != nil {
+			return err
+		}
+		x.Changed(file)
+		p, err := x.Plan(context.Background())
+		if err == nil {
+			files[round] = len(p.Files)
+		}
+		return err
+	}
+	theirs := func() error {
+		_, err := NewPlan(context.Background(), Options{Dir: root})
+		return err
+	}
+	compare(b, "rematch/plan", ours, theirs)
+	if files[0] != 50_003 || files[1] >= files[0] {
+		b.Fatalf("files by rules: %v", files)
+	}
+}

@@ -161,3 +161,18 @@ func TestIndexKeeps(t *testing.T) {
 	}
 	same(t, x, Options{Dir: dir}, "a cancellation")
 }
+
+// TestIndexParks lets a directory go and come back under other rules.
+func TestIndexParks(t *testing.T) {
+	dir := lay(t, map[string]string{"Project.toml": "", "d/x.csv": "", "d/e/y.csv": "", "d/e/z": "", "d/own/" + ignoreName: "z", "d/own/y.csv": ""})
+	o := Options{Dir: dir}
+	x := NewIndex(o)
+	file := filepath.Join(dir, ignoreName)
+	for _, text := range []string{"", "d/", "*.csv", "d", "!d\nz\n*/e/", "d/e", "*.csv\n!*y.csv", "*\n!d/", ""} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		x.Changed(file)
+		same(t, x, o, text)
+	}
+}
