@@ -52,9 +52,11 @@ func open(t *testing.T, cfg Config) *bench {
 	return &bench{Emulator: e, t: t, url: url}
 }
 
-// realJulia is the Julia that tests run jobs with.
+// realJulia is the Julia that tests run jobs with. They take their time, so they
+// take it together.
 func realJulia(t *testing.T) string {
 	t.Helper()
+	t.Parallel()
 	if path := os.Getenv("JULIA"); path != "" {
 		return path
 	}

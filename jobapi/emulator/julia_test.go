@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -366,6 +367,26 @@ func TestReadOutput(t *testing.T) {
 	if w := b.page(id, "")[9]["keywords"].(map[string]any)["jrun_worker_id"]; w != 3.0 {
 		data, _ := json.Marshal(b.page(id, "")[9])
 		t.Errorf("worker %v: %s", w, data)
+	}
+}
+
+// Names of results are the program's choice: they have to survive the URL.
+func TestFilesOfAnyName(t *testing.T) {
+	names := []string{"ä #?%+&.txt", "../../evil", "a/b", "con", ".."}
+	b := open(t, Config{Simulate: func(_ context.Context, s *Stage) error {
+		for _, name := range names {
+			if err := s.Result(name, []byte("the bytes of "+name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}})
+	id := b.job(script("1"))
+	b.ended(id, completed)
+	for _, name := range names[:4] { // no client can ask for the last one by a clean URL
+		if a := b.do("GET", "/jobs/"+id+"/files/"+url.PathEscape(name)+"?filetype=result", nil); a.StatusCode != 200 || a.body != "the bytes of "+name {
+			t.Errorf("%q: %d %s", name, a.StatusCode, a.body)
+		}
 	}
 }
 

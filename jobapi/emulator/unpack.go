@@ -24,7 +24,7 @@ func unpack(bundle, dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("unpack the appbundle: %w", err)
 	}
-	defer root.Close() //nolint:errcheck // a directory handle, only read through
+	defer root.Close()
 	top := ""
 	for r := tar.NewReader(f); ; {
 		h, err := r.Next()
