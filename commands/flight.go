@@ -52,10 +52,25 @@ func (f *flight) commit() bool {
 // arrival is a submit command from its arrival to its answer.
 type arrival struct {
 	leave func()
-	// alone says that no other submit command of this file was unanswered when
-	// this one came: only then can this one be a person's second thought.
-	alone bool
+	// considered says that this command may be a person's second thought about
+	// an earlier one. It is not when it came before that one was answered, at a
+	// program's pace, or as one of many.
+	considered bool
 }
+
+// arrivals are the submit commands of one file.
+type arrivals struct {
+	open int       // not yet answered
+	last time.Time // when the newest came
+	many int       // how many came with less than secondThought between them
+}
+
+const (
+	// handPace is what nobody needs less than to edit and submit again.
+	handPace = 30 * time.Millisecond
+	// A third command within this time of the second comes from a program.
+	secondThought = 2 * time.Second
+)
 
 // arrive notes that a submit command came in.
 func (s *Session) arrive(in Input) arrival {
@@ -65,14 +80,24 @@ func (s *Session) arrive(in Input) arrival {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	alone := s.arriving[key] == 0
-	s.arriving[key]++
-	return arrival{alone: alone, leave: sync.OnceFunc(func() {
+	now := time.Now()
+	a := s.arriving[key]
+	if a == nil {
+		a = &arrivals{}
+		s.arriving[key] = a
+	}
+	gap := now.Sub(a.last)
+	if gap > secondThought {
+		a.many = 0
+	}
+	a.many++
+	considered := a.open == 0 && gap >= handPace && a.many <= 2
+	a.open++
+	a.last = now
+	return arrival{considered: considered, leave: sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.arriving[key]--; s.arriving[key] == 0 {
-			delete(s.arriving, key)
-		}
+		a.open--
 	})}
 }
 
@@ -108,7 +133,7 @@ func (s *Session) takeOff(q *request, a arrival) (f *flight, joined bool, err er
 		s.land(f)
 		return nil, false, err
 	}
-	ask := other != nil && a.alone
+	ask := other != nil && a.considered
 	if !s.goDo(func() { s.fly(f, release, ask) }) {
 		release()
 		s.land(f)

@@ -76,7 +76,7 @@ type Session struct {
 	clients  map[string]Client // by server
 	closers  []func()          // of the clients
 	flights  map[string]*flight
-	arriving map[string]int // submit commands not yet answered, by file
+	arriving map[string]*arrivals // by file
 	own      map[string]bool
 	answered map[string]string // consent of this session, by question
 	nodes    map[string]nodeList
@@ -119,7 +119,7 @@ func New(cfg Config) (*Session, error) {
 	}
 	s := &Session{
 		cfg: cfg, log: cfg.Logger, ledger: track.NewLedger(cfg.State),
-		clients: map[string]Client{}, flights: map[string]*flight{}, arriving: map[string]int{},
+		clients: map[string]Client{}, flights: map[string]*flight{}, arriving: map[string]*arrivals{},
 		own: map[string]bool{}, answered: map[string]string{}, nodes: map[string]nodeList{}, sent: map[string]map[string]sentFile{},
 		slots: make(chan struct{}, atOnce),
 	}

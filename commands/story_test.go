@@ -157,13 +157,31 @@ func TestSameSubmissionUnderWayIsJoined(t *testing.T) {
 	if second.Submission != first.Submission || !second.Joined {
 		t.Errorf("first %+v, second %+v", first, second)
 	}
+	ui.await("the job", func() bool { return ui.state(first.Submission) == commands.StateCompleted })
+	if n := w.hub.Counters()["POST /juliaruncloud/submit_job"]; n != 1 {
+		t.Errorf("%d jobs were submitted", n)
+	}
+}
+
+func TestSecondThoughtIsAskedFor(t *testing.T) {
+	w := newWorld(t, emulator.Config{})
+	if err := w.hub.Inject(emulator.Fault{Kind: emulator.FaultLatency, Path: "/app/config/nodespecs/info", Delay: 500 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	path := w.write("a.jl", "1\n")
+	s, ui := w.session()
+	first, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(50 * time.Millisecond) // nobody edits and submits faster
 	w.write("a.jl", "2\n")
-	third, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{}))
+	second, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ui.await("the question and its harmless answer", func() bool {
-		return len(ui.asked) == 1 && ui.state(third.Submission) == commands.StateCancelled
+		return len(ui.asked) == 1 && ui.state(second.Submission) == commands.StateCancelled
 	})
 	ui.await("the first one", func() bool { return ui.state(first.Submission) == commands.StateCompleted })
 	if n := w.hub.Counters()["POST /juliaruncloud/submit_job"]; n != 1 {
