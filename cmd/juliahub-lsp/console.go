@@ -175,9 +175,7 @@ func (t *consoleTask) Report(message string, percent float64) {
 	}
 	line := plain(joinNonEmpty("  ", t.work.Title, message))
 	if t.work.Percent {
-		const cells = 20
-		done := int(at / 100 * cells)
-		line = fmt.Sprintf("[%s%s] %3.0f%%  %s", strings.Repeat("=", done), strings.Repeat(" ", cells-done), at, line)
+		line = fmt.Sprintf("%s %3.0f %%  %s", drawBar(at), at, line)
 	}
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
@@ -201,6 +199,13 @@ func (t *consoleTask) End(message string) {
 	if message != "" {
 		t.c.println(plain(joinNonEmpty(": ", t.work.Title, message)))
 	}
+}
+
+// drawBar draws a percentage.
+func drawBar(percent float64) string {
+	const cells = 20
+	done := int(min(max(percent, 0), 100) / 100 * cells)
+	return "[" + strings.Repeat("=", done) + strings.Repeat(" ", cells-done) + "]"
 }
 
 // plain takes control characters out of text that may come from a job.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -148,8 +147,8 @@ func (d *demo) unpack() error {
 		return fmt.Errorf("find %s: %w", d.dir, err)
 	}
 	d.dir = dir
-	if err := os.CopyFS(d.dir, examples.FS); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("unpack the examples: %w", err)
+	if err := os.CopyFS(d.dir, examples.FS); err != nil {
+		return fmt.Errorf("unpack the examples into a directory that has none of them yet: %w", err)
 	}
 	return nil
 }
@@ -266,7 +265,7 @@ func (d *demo) submitAndWatch(command, file string) (commands.Job, error) {
 	d.editor.OpenBuffer(fileURI(path), "julia", string(text))
 	var sub commands.Submission
 	d.editor.Execute(command, commands.SubmitArgs{URI: fileURI(path)}, &sub)
-	w := &watch{demo: d, submission: sub.Submission, bars: map[string]string{}}
+	w := &watch{demo: d, submission: sub.Submission, bars: map[string]int{}}
 	for deadline := time.Now().Add(demoPatience); !ended(w.job.State); {
 		d.editor.Await(lsptest.That("news of the job of "+file, w.look))
 		if w.err != nil {
@@ -285,8 +284,8 @@ type watch struct {
 	submission string
 	job        commands.Job
 	log        tail
-	bars       map[string]string // by token: what was last printed of it
-	seen       int               // how much the editor had been told
+	bars       map[string]int // by token: the percentage that was last drawn
+	seen       int            // how much the editor had been told
 	err        error
 }
 
@@ -330,16 +329,16 @@ func (w *watch) restOfLog() error {
 	return w.readLog()
 }
 
-// lookAtBars prints a bar when its percentage or its title is another.
+// lookAtBars draws a bar that has come forward by a fifth.
 func (w *watch) lookAtBars(s *lsptest.State) {
 	for _, work := range s.Work {
 		if !work.Begun || work.Ended || work.Percent == nil {
 			continue // one without percentages says but how long it takes
 		}
-		text := fmt.Sprintf("%3d %%  %s", *work.Percent, plain(joinNonEmpty("  ", work.Title, work.Message)))
-		if w.bars[work.Token] != text {
-			w.bars[work.Token] = text
-			w.line("progress", text)
+		last, drawn := w.bars[work.Token]
+		if now := *work.Percent; !drawn || now >= last+20 {
+			w.bars[work.Token] = now
+			w.line("progress", fmt.Sprintf("%s %3d %%  %s", drawBar(float64(now)), now, plain(work.Message)))
 		}
 	}
 }
