@@ -52,6 +52,8 @@ type Client struct {
 	shared http.RoundTripper // keeps connections, speaks HTTP/2
 	fresh  http.RoundTripper // a new HTTP/1.1 connection for every request
 	tokens *tokens
+	// signing holds one place: whoever is in it has the one sign-in window.
+	signing chan struct{}
 
 	mu      sync.Mutex    // guards what follows
 	quiet   time.Time     // until when the server asked to be left alone
@@ -107,6 +109,7 @@ func New(cfg Config) (*Client, error) {
 		env:       cfg.LookupEnv,
 		wait:      wait,
 		limits:    standardLimits,
+		signing:   make(chan struct{}, 1),
 		shared:    cfg.Transport,
 		fresh:     cfg.Transport,
 	}
