@@ -24,8 +24,9 @@ import (
 type bench struct {
 	*Emulator
 
-	t   *testing.T
-	url string
+	t      *testing.T
+	url    string
+	client *http.Client
 }
 
 func open(t *testing.T, cfg Config) *bench {
@@ -49,7 +50,7 @@ func open(t *testing.T, cfg Config) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bench{Emulator: e, t: t, url: url}
+	return &bench{Emulator: e, t: t, url: url, client: http.DefaultClient}
 }
 
 // realJulia is the Julia that tests run jobs with. They take their time, so they
@@ -94,7 +95,7 @@ func (b *bench) do(method, path string, body io.Reader, headers ...string) answe
 			req.Header.Del(headers[i])
 		}
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := b.client.Do(req)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -148,22 +148,44 @@ func TestExposedPortTaken(t *testing.T) {
 	}
 }
 
-func TestTLS(t *testing.T) {
-	e, err := New(Config{Julia: "none"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = e.Close() })
-	url, err := e.Start("", true)
+// overTLS is an emulator that speaks TLS, and a client that trusts it.
+func overTLS(t *testing.T, cfg Config) (*bench, *http.Client) {
+	t.Helper()
+	b := open(t, cfg)
+	url, err := b.Start("", true)
 	if err != nil || !strings.HasPrefix(url, "https://127.0.0.1:") {
 		t.Fatalf("%s %v", url, err)
 	}
-	pem, err := e.CertificatePEM()
+	pem, err := b.CertificatePEM()
 	pool := x509.NewCertPool()
-	if err != nil || !pool.AppendCertsFromPEM(pem) || e.Info().Certificate == "" {
+	if err != nil || !pool.AppendCertsFromPEM(pem) || b.Info().Certificate == "" {
 		t.Fatalf("certificate: %v", err)
 	}
+	b.url = url
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}}
+	t.Cleanup(client.CloseIdleConnections)
+	return b, client
+}
+
+// A job's host is under the same certificate as the server, whatever its address.
+func TestExposedPortOverTLS(t *testing.T) {
+	b, client := overTLS(t, Config{Simulate: func(ctx context.Context, s *Stage) error {
+		return s.Wait(ctx, time.Hour)
+	}})
+	b.client = client
+	id := b.job(exposing(fmt.Sprintf(`{"port":%d,"authentication":true,"authorization":"me"}`, freePort(t))))
+	link := b.details(id)["proxy_link"].(string)
+	if !strings.HasPrefix(link, "https://") {
+		t.Errorf("link %s", link)
+	}
+	if status, body := b.visit(link, "GET", "/", ""); status != 502 {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	e, client := overTLS(t, Config{})
+	url := e.url
 	req, err := http.NewRequestWithContext(t.Context(), "GET", url+"/api/v1", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -184,5 +206,4 @@ func TestTLS(t *testing.T) {
 	if err == nil || ws == nil || ws.StatusCode != 403 || ws.ProtoMajor != 1 {
 		t.Errorf("stream: %v, %v", ws, err)
 	}
-	client.CloseIdleConnections()
 }
