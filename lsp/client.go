@@ -34,8 +34,11 @@ func (u *ui) Say(_ context.Context, level commands.Level, text string) {
 
 // Ask asks a question. Dismissed, failed or lapsed, the first answer counts.
 func (u *ui) Ask(ctx context.Context, level commands.Level, text string, answers ...string) string {
-	if len(answers) == 0 {
+	switch {
+	case len(answers) == 0:
 		return ""
+	case isUnattended(ctx):
+		return answers[0]
 	}
 	ctx, cancel := u.s.whileConnected(ctx)
 	defer cancel()

@@ -87,9 +87,11 @@ func isLive(state commands.State) bool {
 	return true
 }
 
-// codeAction offers what can be done with a Julia file, from cached state alone.
+// codeAction offers what mends the advice on a file, and what can be done with a
+// Julia file, from cached state alone.
 func (s *Server) codeAction(_ context.Context, w *world, p *codeActionParams) (any, error) {
 	offer := offered{s: s, only: p.Context.Only, actions: []protocol.CommandOrCodeAction{}}
+	s.addQuickFixes(&offer, w, p)
 	if p.Context.TriggerKind == triggerAutomatic || !w.isJulia(p.TextDocument.URI) {
 		return offer.actions, nil
 	}

@@ -141,6 +141,9 @@ func (p *publisher) publish(path string) {
 	for _, problem := range p.s.session.Remap(path, place.text, problems) {
 		list = append(list, p.s.diagnostic(place, problem))
 	}
+	for _, found := range p.s.advice.of(path) {
+		list = append(list, p.s.diagnostic(place, asProblem(found)))
+	}
 	raw, err := protocol.Marshal(protocol.PublishDiagnosticsParams{Diagnostics: list})
 	if err != nil {
 		p.s.log.Error("diagnostics cannot be written", "error", err)
@@ -174,8 +177,10 @@ type place struct {
 }
 
 // placeOf finds a file among the open documents, or else on disk.
-func (s *Server) placeOf(path string) place {
-	if doc := s.world.Load().at(path); doc != nil {
+func (s *Server) placeOf(path string) place { return s.placeIn(s.world.Load(), path) }
+
+func (s *Server) placeIn(w *world, path string) place {
+	if doc := w.at(path); doc != nil {
 		return place{uri: doc.uri, doc: doc, text: doc.text, starts: lineStarts(doc.text)}
 	}
 	at := place{uri: uriOf(path)}

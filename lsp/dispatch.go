@@ -27,6 +27,8 @@ var requests = map[string]requestHandler{
 	protocol.MethodWorkspaceExecuteCommand: request((*Server).executeCommand),
 	protocol.MethodTextDocumentCodeAction:  request((*Server).codeAction),
 	protocol.MethodTextDocumentCodeLens:    request((*Server).codeLens),
+	protocol.MethodTextDocumentHover:       request((*Server).hover),
+	protocol.MethodTextDocumentCompletion:  request((*Server).completion),
 	methodJobs:                             request((*Server).jobs),
 }
 

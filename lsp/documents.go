@@ -19,7 +19,7 @@ import (
 type world struct {
 	docs     map[string]*document // open documents by keyOf(URI)
 	folders  []folder
-	settings *settings
+	settings *editorSettings
 }
 
 // document is an open buffer. It is immutable but for what opened finds out.
@@ -165,13 +165,19 @@ func (w *world) with(uri string, d *document) *world {
 	return &next
 }
 
+// touch says that the text of a file may have changed.
+func (s *Server) touch(path string) {
+	s.diagnostics.touch(path)
+	s.advice.touch(path)
+}
+
 func (s *Server) didOpen(p *didOpenParams) {
 	t := p.TextDocument
 	d := &document{uri: t.URI, language: t.LanguageID, version: t.Version, text: *t.Text}
 	d.path, _ = pathOf(t.URI)
 	d.opened = s.newOpening(d.path, t.Text)
 	s.setWorld(s.world.Load().with(t.URI, d))
-	s.diagnostics.touch(d.path)
+	s.touch(d.path)
 }
 
 func (s *Server) didChange(p *didChangeParams) {
@@ -194,7 +200,7 @@ func (s *Server) didChange(p *didChangeParams) {
 	}
 	d.changed = true
 	s.setWorld(w.with(d.uri, &d))
-	s.diagnostics.touch(d.path)
+	s.touch(d.path)
 }
 
 func (s *Server) didSave(p *didSaveParams) {
@@ -209,7 +215,7 @@ func (s *Server) didSave(p *didSaveParams) {
 	}
 	d.changed, d.opened = false, s.newOpening(d.path, nil)
 	s.setWorld(w.with(d.uri, &d))
-	s.diagnostics.touch(d.path)
+	s.touch(d.path)
 }
 
 func (s *Server) didClose(p *didCloseParams) {
@@ -217,7 +223,7 @@ func (s *Server) didClose(p *didCloseParams) {
 	old := w.document(p.TextDocument.URI)
 	s.setWorld(w.with(p.TextDocument.URI, nil))
 	if old != nil {
-		s.diagnostics.touch(old.path)
+		s.touch(old.path)
 	}
 }
 

@@ -79,6 +79,10 @@ func (f *fakeSession) Remap(_, _ string, problems []commands.Problem) []commands
 	return problems
 }
 
+func (f *fakeSession) ignorePlan(context.Context, commands.Input) (*ignorePlan, error) {
+	return nil, nil
+}
+
 func (f *fakeSession) run(ctx context.Context, c commands.Command, in commands.Input) (any, error) {
 	return f.do(ctx, c, in)
 }

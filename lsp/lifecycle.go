@@ -2,6 +2,7 @@ package lsp
 
 import (
 	"context"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -66,6 +67,7 @@ type clientCaps struct {
 	related          bool   // diagnostics may carry related information
 	diagnosticData   bool
 	versions         bool // diagnostics may carry a document's version
+	createFiles      bool // edits may create files
 	juliahub         bool // a plugin that knows the juliahub/… messages
 }
 
@@ -88,6 +90,8 @@ func decodeCaps(raw jsontext.Value) (clientCaps, encoding) {
 		diagnosticData:   has("textDocument", "publishDiagnostics", "dataSupport"),
 		versions:         has("textDocument", "publishDiagnostics", "versionSupport"),
 	}
+	operations, _ := lookup(all, "workspace", "workspaceEdit", "resourceOperations").([]any)
+	caps.createFiles = has("workspace", "workspaceEdit", "documentChanges") && slices.Contains(operations, any("create"))
 	switch v := lookup(all, "experimental", experimentalKey).(type) {
 	case bool:
 		caps.juliahub = v
@@ -157,9 +161,11 @@ func (s *Server) answerInitialize() *protocol.InitializeResult {
 				Save:      &protocol.SaveOptions{IncludeText: ptr(false)},
 			},
 			CodeActionProvider: &protocol.CodeActionOptions{
-				CodeActionKinds: []protocol.CodeActionKind{kindJob},
+				CodeActionKinds: []protocol.CodeActionKind{kindJob, protocol.CodeActionKindQuickFix},
 			},
-			CodeLensProvider: &protocol.CodeLensOptions{ResolveProvider: ptr(false)},
+			HoverProvider:      protocol.Boolean(true),
+			CompletionProvider: &protocol.CompletionOptions{TriggerCharacters: []string{"/", `"`, "."}},
+			CodeLensProvider:   &protocol.CodeLensOptions{ResolveProvider: ptr(false)},
 			ExecuteCommandProvider: protocol.ExecuteCommandOptions{
 				Commands:                ids,
 				WorkDoneProgressOptions: protocol.WorkDoneProgressOptions{WorkDoneProgress: ptr(true)},

@@ -46,6 +46,7 @@ type session interface {
 	FoldersChanged(folders []string)
 	Remap(path, text string, problems []commands.Problem) []commands.Problem
 	run(ctx context.Context, c commands.Command, in commands.Input) (any, error)
+	ignorePlan(ctx context.Context, in commands.Input) (*ignorePlan, error)
 }
 
 // realSession runs the table's commands on a real session.
@@ -87,6 +88,7 @@ type Server struct {
 	tasks       tasks
 	texts       textFiles
 	diagnostics publisher
+	advice      advisor
 	lenses      lensRefresher
 	watch       parentWatch
 	startOnce   sync.Once
@@ -123,6 +125,7 @@ func newServer(cfg Config) *Server {
 	s.gate.init()
 	s.diagnostics.init(s)
 	s.lenses.init(s)
+	s.advice.init(s)
 	s.world.Store(&world{docs: map[string]*document{}, settings: knownSettings(nil)})
 	return s
 }

@@ -17,21 +17,21 @@ const section = "juliahub"
 // from initialize count.
 const pullTimeout = 5 * time.Second
 
-// settings are the editor's, known at once or when a pull has been answered.
-type settings struct {
+// editorSettings are the editor's, known at once or when a pull has been answered.
+type editorSettings struct {
 	done  chan struct{}      // closed when value is there
 	value stdjson.RawMessage // the section's object; nil if the editor says nothing
 }
 
 // knownSettings are settings that need no pull.
-func knownSettings(value stdjson.RawMessage) *settings {
-	s := &settings{done: make(chan struct{}), value: value}
+func knownSettings(value stdjson.RawMessage) *editorSettings {
+	s := &editorSettings{done: make(chan struct{}), value: value}
 	close(s.done)
 	return s
 }
 
 // wait returns the settings, nil if ctx ends before they are known.
-func (s *settings) wait(ctx context.Context) stdjson.RawMessage {
+func (s *editorSettings) wait(ctx context.Context) stdjson.RawMessage {
 	select {
 	case <-s.done:
 		return s.value
@@ -41,7 +41,7 @@ func (s *settings) wait(ctx context.Context) stdjson.RawMessage {
 }
 
 // peek returns the settings if they are known: for what must not wait.
-func (s *settings) peek() stdjson.RawMessage {
+func (s *editorSettings) peek() stdjson.RawMessage {
 	select {
 	case <-s.done:
 		return s.value
@@ -51,7 +51,7 @@ func (s *settings) peek() stdjson.RawMessage {
 }
 
 // flag reads a boolean by its path, as nested objects or as one dotted name.
-func (s *settings) flag(ifUnset bool, path ...string) bool {
+func (s *editorSettings) flag(ifUnset bool, path ...string) bool {
 	var v any
 	if raw := s.peek(); raw == nil || json.Unmarshal(raw, &v, lenient) != nil {
 		return ifUnset
@@ -111,7 +111,7 @@ func (s *Server) didChangeConfiguration(p *didChangeConfigurationParams) {
 // pullSettings asks the editor for our section. Requests that arrive from now
 // on wait for the answer where they need it.
 func (s *Server) pullSettings() {
-	pulled := &settings{done: make(chan struct{}), value: s.initialSettings}
+	pulled := &editorSettings{done: make(chan struct{}), value: s.initialSettings}
 	w := *s.world.Load()
 	w.settings = pulled
 	s.setWorld(&w)
@@ -121,7 +121,7 @@ func (s *Server) pullSettings() {
 }
 
 // pull fulfils settings with the editor's answer.
-func (s *Server) pull(pulled *settings) {
+func (s *Server) pull(pulled *editorSettings) {
 	ctx, cancel := context.WithTimeout(s.ctx, pullTimeout)
 	defer cancel()
 	name := section
@@ -139,7 +139,7 @@ func (s *Server) pull(pulled *settings) {
 	}
 }
 
-func (s *Server) setSettings(known *settings) {
+func (s *Server) setSettings(known *editorSettings) {
 	w := *s.world.Load()
 	w.settings = known
 	s.setWorld(&w)

@@ -34,4 +34,5 @@ func (s *Server) didChangeWatchedFiles(p *didChangeWatchedFilesParams) {
 			s.diagnostics.touch(path)
 		}
 	}
+	s.advice.touchAll()
 }

@@ -100,6 +100,19 @@ type codeLensParams struct {
 	TextDocument documentID `json:"textDocument"`
 }
 
+// positionParams are those of hover and completion.
+type positionParams struct {
+	TextDocument documentID `json:"textDocument"`
+	Position     *position  `json:"position"`
+}
+
+func (p *positionParams) check() error {
+	if p.Position == nil {
+		return errors.New("position is missing")
+	}
+	return p.TextDocument.check()
+}
+
 // checked is what parameters may say of themselves beyond their types.
 type checked interface{ check() error }
 

@@ -1,0 +1,331 @@
+package lsp
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"juliahub-lsp/commands"
+	"juliahub-lsp/commands/lint"
+	"juliahub-lsp/commands/settings"
+)
+
+const (
+	// advicePause is how long typing rests before advice on the text is made.
+	advicePause = 300 * time.Millisecond
+	// adviceTimeout bounds the walk of a project's tree for advice on its rules.
+	adviceTimeout = 30 * time.Second
+)
+
+const ignoreFile = ".juliabundleignore"
+
+// ignorePlan is what a bundle would hold, as far as ignore files are concerned.
+type ignorePlan struct {
+	root     string // absolute
+	problems func(lint.Read) []lint.Problem
+	rule     func(file string, line int) (lint.RuleInfo, bool) // file in the bundle, line from 1
+	paths    func(file, typed string) []string
+}
+
+// inBundle is the name of a file in the bundle.
+func (p *ignorePlan) inBundle(path string) string {
+	rel, err := filepath.Rel(p.root, path)
+	if err != nil {
+		return path
+	}
+	return filepath.ToSlash(rel)
+}
+
+// ignorePlan plans the bundle of a directory, as the editor shows its files.
+func (r realSession) ignorePlan(ctx context.Context, in commands.Input) (*ignorePlan, error) {
+	plan, err := r.PreviewBundle(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return &ignorePlan{
+		root:     plan.Root,
+		problems: func(read lint.Read) []lint.Problem { return lint.Ignore(plan, read) },
+		rule:     func(file string, line int) (lint.RuleInfo, bool) { return lint.RuleAt(plan, file, line) },
+		paths:    func(file, typed string) []string { return lint.IgnorePaths(plan, file, typed) },
+	}, nil
+}
+
+// advisor says what a person should know before submitting: about the open
+// scripts, project files, JuliaHub.toml and ignore files, while typing. One
+// goroutine makes all advice, from snapshots; requests only read what it made.
+type advisor struct {
+	s    *Server
+	once sync.Once
+	wake chan struct{} // holds one wake-up
+
+	mu      sync.Mutex // guards what follows
+	dirty   map[string]bool
+	pending bool // a timer is about to stir
+	made    map[string]advice
+	plans   map[string]*ignorePlan // by directory of the ignore file
+}
+
+// advice is what was found on behalf of one open file, by the file it stands in.
+type advice map[string][]lint.Problem
+
+func (a *advisor) init(s *Server) {
+	a.s, a.wake = s, make(chan struct{}, 1)
+	a.dirty, a.made, a.plans = map[string]bool{}, map[string]advice{}, map[string]*ignorePlan{}
+}
+
+// touch says that a file was opened, changed, saved or closed.
+func (a *advisor) touch(path string) {
+	if path == "" || !isAdvised(path) {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.dirty[path] = true
+	if !a.pending {
+		a.pending = true
+		time.AfterFunc(advicePause, a.stir)
+	}
+}
+
+// touchAll has all advice made anew: something changed that it may rest on.
+func (a *advisor) touchAll() {
+	for _, d := range a.s.world.Load().docs {
+		a.touch(d.path)
+	}
+}
+
+// isAdvised says whether there may be advice on a file.
+func isAdvised(path string) bool {
+	base := filepath.Base(path)
+	return isJuliaName(base) || base == ignoreFile || base == settings.HubFile || isProjectFile(base) || isManifest(base)
+}
+
+func isProjectFile(base string) bool { return base == "Project.toml" || base == "JuliaProject.toml" }
+
+func isManifest(base string) bool {
+	return (strings.HasPrefix(base, "Manifest") || strings.HasPrefix(base, "JuliaManifest")) && strings.HasSuffix(base, ".toml")
+}
+
+func (a *advisor) stir() {
+	a.once.Do(func() { a.s.spawn(a.loop) })
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (a *advisor) loop() {
+	for {
+		select {
+		case <-a.s.ctx.Done():
+			return
+		case <-a.wake:
+		}
+		a.mu.Lock()
+		dirty := a.dirty
+		a.dirty, a.pending = map[string]bool{}, false
+		a.mu.Unlock()
+		for path := range dirty {
+			a.renew(path)
+		}
+	}
+}
+
+// renew makes the advice on one file anew and has what changed published.
+func (a *advisor) renew(path string) {
+	made := a.advise(path)
+	a.mu.Lock()
+	before := a.made[path]
+	if len(made) == 0 {
+		delete(a.made, path)
+	} else {
+		a.made[path] = made
+	}
+	a.mu.Unlock()
+	for file := range before {
+		a.s.diagnostics.mark(file)
+	}
+	for file := range made {
+		a.s.diagnostics.mark(file)
+	}
+}
+
+// of returns the advice that stands in a file.
+func (a *advisor) of(path string) []lint.Problem {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var all []lint.Problem
+	seen := map[string]bool{}
+	for _, made := range a.made {
+		for _, p := range made[path] {
+			key := p.Code + "\x00" + p.Message + "\x00" + string(rune(p.Line))
+			if !seen[key] { // two ignore files of one project find the same
+				seen[key] = true
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+// advise finds what there is to say about a file, if it is open.
+func (a *advisor) advise(path string) advice {
+	w := a.s.world.Load()
+	doc := w.at(path)
+	if doc == nil {
+		a.keepPlan(path, nil)
+		return nil
+	}
+	switch base := filepath.Base(path); {
+	case base == settings.HubFile:
+		return byFile(lint.Hub(path, []byte(doc.text)))
+	case base == ignoreFile:
+		return a.adviseIgnore(w, path)
+	case isProjectFile(base), isManifest(base):
+		return a.adviseProject(w, path)
+	default:
+		return byFile(lint.Script(lint.ScriptInput{
+			File: path, Text: doc.text, WithoutBundle: a.s.lastWasScript(doc.uri),
+			Exists: func(path string) bool { _, err := os.Stat(path); return err == nil },
+		}))
+	}
+}
+
+// lastWasScript says whether a file is to go without a bundle, as far as that
+// can be known: it went so the last time.
+func (s *Server) lastWasScript(uri string) bool {
+	job, ok := s.newestJob(uri)
+	return ok && job.Kind == "script"
+}
+
+func (a *advisor) adviseIgnore(w *world, path string) advice {
+	ctx, cancel := context.WithTimeout(unattended(a.s.ctx), adviceTimeout)
+	defer cancel()
+	in := commands.Input{Args: &commands.SubmitArgs{}, Dir: projectDir(filepath.Dir(path))}
+	if err := w.inputs(ctx, &in); err != nil {
+		return nil
+	}
+	plan, err := a.s.session.ignorePlan(ctx, in)
+	a.keepPlan(path, plan)
+	if err != nil {
+		a.s.log.Info("no advice on an ignore file", "error", err)
+		return nil
+	}
+	if plan == nil {
+		return nil
+	}
+	return byFile(plan.problems(w.reader(plan.root)))
+}
+
+func (a *advisor) keepPlan(path string, plan *ignorePlan) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if plan == nil {
+		delete(a.plans, path)
+	} else {
+		a.plans[path] = plan
+	}
+}
+
+// planOf is the plan that was last made on behalf of an ignore file, nil if none was.
+func (a *advisor) planOf(path string) *ignorePlan {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.plans[path]
+}
+
+// adviseProject says what is wrong with a project and its manifest, in the file
+// that is open.
+func (a *advisor) adviseProject(w *world, path string) advice {
+	dir := filepath.Dir(path)
+	in := lint.ProjectInput{
+		Read:   w.reader(""),
+		IsFile: func(path string) bool { info, err := os.Stat(path); return err == nil && info.Mode().IsRegular() },
+	}
+	_, err := exec.LookPath("julia")
+	in.HaveJulia = err == nil
+	for _, prefix := range []string{"Julia", ""} { // Julia prefers its own prefix
+		if name := filepath.Join(dir, prefix+"Project.toml"); in.ProjectFile == "" && w.has(name) {
+			in.ProjectFile = name
+		}
+		if name := filepath.Join(dir, prefix+"Manifest.toml"); in.ManifestFile == "" && w.has(name) {
+			in.ManifestFile = name
+		}
+	}
+	if in.ProjectFile == "" {
+		return nil
+	}
+	own := advice{}
+	for file, problems := range byFile(lint.Project(in)) {
+		if file == path {
+			own[file] = problems
+		}
+	}
+	return own
+}
+
+// has says whether a file is open or on disk.
+func (w *world) has(path string) bool {
+	if w.at(path) != nil {
+		return true
+	}
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
+}
+
+// reader reads files as the editor shows them; a relative name lies below root.
+func (w *world) reader(root string) lint.Read {
+	return func(path string) ([]byte, bool) {
+		if root != "" && !filepath.IsAbs(path) {
+			path = filepath.Join(root, filepath.FromSlash(path))
+		}
+		if doc := w.at(path); doc != nil {
+			return []byte(doc.text), true
+		}
+		raw, err := os.ReadFile(path)
+		return raw, err == nil
+	}
+}
+
+// projectDir is the directory of the nearest project upwards, or dir itself.
+func projectDir(dir string) string {
+	for at := dir; ; at = filepath.Dir(at) {
+		for _, name := range []string{"JuliaProject.toml", "Project.toml"} {
+			if _, err := os.Stat(filepath.Join(at, name)); err == nil {
+				return at
+			}
+		}
+		if at == filepath.Dir(at) {
+			return dir
+		}
+	}
+}
+
+func byFile(problems []lint.Problem) advice {
+	all := advice{}
+	for _, p := range problems {
+		all[p.File] = append(all[p.File], p)
+	}
+	return all
+}
+
+// asProblem is a finding as the publisher takes it.
+func asProblem(p lint.Problem) commands.Problem {
+	return commands.Problem{
+		Line: p.Line, Col: p.Col, EndLine: p.EndLine, EndCol: p.EndCol, WholeLine: p.WholeLine,
+		Severity: commands.Severity(p.Severity), Code: p.Code, Message: p.Message,
+	}
+}
+
+type unattendedKey struct{}
+
+// unattended marks work that nobody asked for: no question is asked on its behalf.
+func unattended(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unattendedKey{}, true)
+}
+
+func isUnattended(ctx context.Context) bool { return ctx.Value(unattendedKey{}) != nil }

@@ -1,0 +1,67 @@
+package lsp
+
+import (
+	"context"
+	"path/filepath"
+
+	"go.lsp.dev/protocol"
+
+	"juliahub-lsp/commands"
+	"juliahub-lsp/commands/settings"
+)
+
+// completion offers keys and values in JuliaHub.toml and paths in an ignore
+// file; nothing anywhere else.
+func (s *Server) completion(_ context.Context, w *world, p *positionParams) (any, error) {
+	items := []protocol.CompletionItem{}
+	doc := w.document(p.TextDocument.URI)
+	if doc == nil || doc.path == "" {
+		return items, nil
+	}
+	switch filepath.Base(doc.path) {
+	case settings.HubFile:
+		at := s.utf16Of(doc, *p.Position)
+		hub := settings.ParseHub([]byte(doc.text))
+		cursor := hub.At(int(at.Line), int(at.Character))
+		for _, c := range hub.Choices(cursor) {
+			edit := commands.Problem{Line: cursor.Line, Col: cursor.Col, EndLine: cursor.EndLine, EndCol: cursor.EndCol}
+			item := s.item(w, doc, edit, c.Label, c.Insert, protocol.CompletionItemKindProperty)
+			if c.Doc != "" {
+				item.Documentation = protocol.String(c.Doc)
+			}
+			items = append(items, item)
+		}
+	case ignoreFile:
+		items = append(items, s.ignoreItems(w, doc, *p.Position)...)
+	}
+	return items, nil
+}
+
+// ignoreItems are the paths next to what is typed in a line of an ignore file.
+func (s *Server) ignoreItems(w *world, doc *document, at position) []protocol.CompletionItem {
+	plan := s.advice.planOf(doc.path)
+	if plan == nil {
+		return nil
+	}
+	here := s.utf16Of(doc, at)
+	line := lineOf(doc.text, lineStarts(doc.text), int(here.Line))
+	typed := line[:columnOffset(line, here.Character, utf16Units)]
+	begin := 0
+	if len(typed) > 0 && typed[0] == '!' {
+		begin = 1
+	}
+	var items []protocol.CompletionItem
+	for _, path := range plan.paths(plan.inBundle(doc.path), typed[begin:]) {
+		edit := commands.Problem{Line: int(here.Line), Col: begin, EndLine: int(here.Line), EndCol: int(here.Character)}
+		items = append(items, s.item(w, doc, edit, path, path, protocol.CompletionItemKindFile))
+	}
+	return items
+}
+
+// item is a completion that replaces a range, given as a problem's.
+func (s *Server) item(w *world, doc *document, at commands.Problem, label, insert string, kind protocol.CompletionItemKind) protocol.CompletionItem {
+	return protocol.CompletionItem{
+		Label: label, Kind: kind, FilterText: protocol.NewOptional(insert),
+		TextEdit: &protocol.TextEdit{Range: s.rangeIn(s.placeIn(w, doc.path), at), NewText: insert},
+	}
+}

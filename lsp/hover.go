@@ -1,0 +1,102 @@
+package lsp
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"go.lsp.dev/protocol"
+
+	"juliahub-lsp/commands/settings"
+)
+
+// hover says what stands in JuliaHub.toml and what a rule of an ignore file
+// does. On Julia code it says nothing: that is the Julia server's.
+func (s *Server) hover(_ context.Context, w *world, p *positionParams) (any, error) {
+	doc := w.document(p.TextDocument.URI)
+	if doc == nil || doc.path == "" {
+		return nil, nil
+	}
+	text := ""
+	switch filepath.Base(doc.path) {
+	case settings.HubFile:
+		text = hubHover(doc.text, s.utf16Of(doc, *p.Position))
+	case ignoreFile:
+		text = s.ignoreHover(doc, *p.Position)
+	}
+	if text == "" {
+		return nil, nil
+	}
+	return &protocol.Hover{Contents: &protocol.MarkupContent{Kind: protocol.MarkupKindPlainText, Value: text}}, nil
+}
+
+// utf16Of is a client's position with its column in UTF-16 units.
+func (s *Server) utf16Of(doc *document, at position) position {
+	return spanOf(rangeOf(doc.text, span{at, at}, s.encoding)).Start
+}
+
+func hubHover(text string, at position) string {
+	key, field, ok := settings.ParseHub([]byte(text)).At(int(at.Line), int(at.Character)).KeyAt()
+	if !ok {
+		return ""
+	}
+	name, kind, doc, values := key.Name, key.Type, key.Doc, key.Values
+	if field.Name != "" {
+		name, kind, doc, values = key.Name+"."+field.Name, field.Type, field.Doc, field.Values
+	}
+	lines := []string{name + " (" + kind + ")", doc}
+	if len(values) > 0 {
+		lines = append(lines, "One of: "+strings.Join(values, ", ")+".")
+	}
+	if key.Default != nil && key.Default != "" && field.Name == "" {
+		lines = append(lines, fmt.Sprintf("Default: %v.", key.Default))
+	}
+	if key.Example != "" && field.Name == "" {
+		lines = append(lines, key.Name+" = "+key.Example)
+	}
+	return strings.Join(lines, "\n\n")
+}
+
+func (s *Server) ignoreHover(doc *document, at position) string {
+	plan := s.advice.planOf(doc.path)
+	if plan == nil {
+		return ""
+	}
+	rule, ok := plan.rule(plan.inBundle(doc.path), int(at.Line)+1)
+	if !ok {
+		return ""
+	}
+	verb := "Keeps out"
+	if rule.Negated {
+		verb = "Lets back in"
+	}
+	out := fmt.Sprintf("%s %s, %s.", verb, plural(rule.MatchedFiles, "file"), bytesText(rule.MatchedBytes))
+	if len(rule.Paths) > 0 {
+		out += "\n\n" + strings.Join(rule.Paths, "\n")
+		if more := rule.MatchedFiles - len(rule.Paths); more > 0 {
+			out += "\n…"
+		}
+	}
+	return plain(out)
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// bytesText says a size as people do.
+func bytesText(n int64) string {
+	switch {
+	case n < 1000:
+		return plural(int(n), "byte")
+	case n < 1000*1000:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	case n < 1000*1000*1000:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+}
