@@ -98,12 +98,16 @@ type RuleRef struct {
 	Pattern string `json:"pattern"`
 }
 
-// Rule is a rule of an ignore file with what it decided.
+// Rule is a rule of an ignore file with what it decided: a rule that a later one
+// overrules has decided nothing.
 type Rule struct {
 	RuleRef
 	Negated      bool  `json:"negated"`
-	MatchedFiles int   `json:"matched_files"`
+	MatchedFiles int   `json:"matched_files"` // those below excluded directories included
 	MatchedBytes int64 `json:"matched_bytes"`
+
+	// Decided says whether it decided on anything, a directory included.
+	Decided bool `json:"-"`
 }
 
 // Package is a package that travels in the bundle's .bundle directory.

@@ -309,6 +309,7 @@ func (w *walker) rematch(d *dir) {
 		case n.excluded():
 			w.park(n.path, n.dir)
 			n.dir = nil
+			w.tally(n.path, filepath.Join(d.abs, n.name()))
 		case n.dir == nil:
 			n.dir = &dir{abs: filepath.Join(d.abs, n.name()), parent: d, virtual: w.overlay.isVirtual(filepath.Join(d.abs, n.name()))}
 			w.resume(n)

@@ -319,7 +319,7 @@ func (b *builder) addTree(t *tree, prefix string) {
 			b.rules[r] = &Rule{RuleRef: b.ref(r, prefix), Negated: r.negated}
 		}
 	}
-	if !b.addDir(t.root, prefix, "") && prefix != "" {
+	if !b.addDir(t, t.root, prefix, "") && prefix != "" {
 		p.dirs = append(p.dirs, prefix)
 	}
 	for _, n := range t.outside {
@@ -335,11 +335,11 @@ func (b *builder) addTree(t *tree, prefix string) {
 
 // addDir adds a directory's entries; it reports whether any of them goes in.
 // output is the directory of build output that holds it, if any.
-func (b *builder) addDir(d *dir, prefix, output string) (any bool) {
+func (b *builder) addDir(t *tree, d *dir, prefix, output string) (any bool) {
 	for i := range d.nodes {
 		n := &d.nodes[i]
 		if n.excluded() {
-			b.exclude(n, prefix)
+			b.exclude(t, n, prefix)
 			continue
 		}
 		any = true
@@ -354,11 +354,14 @@ func (b *builder) addDir(d *dir, prefix, output string) (any bool) {
 			}
 			continue
 		}
+		if n.rule != nil {
+			b.count(n.rule, 0, 0)
+		}
 		within := output
 		if within == "" && isBuildOutput(n.path) {
 			within = path
 		}
-		if !b.addDir(n.dir, prefix, within) {
+		if !b.addDir(t, n.dir, prefix, within) {
 			b.plan.dirs = append(b.plan.dirs, path+"/")
 		}
 	}
@@ -382,7 +385,7 @@ func (b *builder) addFile(d *dir, n *node, path, prefix string) {
 	}
 	b.plan.Files = append(b.plan.Files, f)
 	if n.rule != nil {
-		b.count(n.rule, n.size)
+		b.count(n.rule, 1, n.size)
 	}
 }
 
@@ -393,17 +396,26 @@ func (b *builder) setContent(path string, text []byte) {
 	}
 }
 
-func (b *builder) count(r *rule, bytes int64) {
-	b.rules[r].MatchedFiles++
+func (b *builder) count(r *rule, files int, bytes int64) {
+	b.rules[r].Decided = true
+	b.rules[r].MatchedFiles += files
 	b.rules[r].MatchedBytes += bytes
 }
 
-func (b *builder) exclude(n *node, prefix string) {
+func (b *builder) exclude(t *tree, n *node, prefix string) {
 	path := prefix + n.path
 	if n.reason == reasonNone {
 		ref := b.ref(n.rule, prefix)
 		b.plan.Excluded = append(b.plan.Excluded, Exclusion{Path: path, Rule: &ref})
-		b.count(n.rule, n.size)
+		if n.kind != kindDir {
+			b.count(n.rule, 1, n.size)
+			return
+		}
+		tally := t.tallies[n.path]
+		b.count(n.rule, tally.files, tally.bytes)
+		if tally.partial {
+			b.warn("not-counted", path, "%s holds more than %d entries: only some of what is left out with it was counted", path, tallyLimit)
+		}
 		return
 	}
 	b.plan.Excluded = append(b.plan.Excluded, Exclusion{Path: path, Reason: n.reason.String()})

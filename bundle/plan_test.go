@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -100,6 +101,21 @@ func TestPlanJSON(t *testing.T) {
 	if err != nil || bytes.Contains(empty, []byte("null")) {
 		t.Errorf("%s, %v: an empty list is [], never null", empty, err)
 	}
+}
+
+// TestRuleCounts counts what each rule decides, below excluded directories too.
+func TestRuleCounts(t *testing.T) {
+	p := mustPlan(t, Options{Dir: lay(t, map[string]string{
+		"Project.toml": "", "Manifest.toml": "", ignoreName: "*.csv\nout/\n!keep/k.csv\nout/x\n", "a.csv": "1", "d/b.csv": "22", "keep/k.csv": "333", "keep/l.csv": "4444",
+		"out/x": "55555", "out/deep/y.csv": "666666", "out/.git/z": "7", "sub/" + ignoreName: "*\n!*.txt\n", "sub/n.txt": "88888888", "sub/n.csv": "999999999",
+	})})
+	var got []string
+	for _, r := range p.Rules {
+		got = append(got, fmt.Sprintf("%s:%d %s %d %d", r.File, r.Line, r.Pattern, r.MatchedFiles, r.MatchedBytes))
+	}
+	expect(t, "rules", got, []string{
+		".juliabundleignore:1 *.csv 3 7", ".juliabundleignore:2 out/ 2 11", ".juliabundleignore:3 !keep/k.csv 1 3", ".juliabundleignore:4 out/x 0 0",
+		"sub/.juliabundleignore:1 * 2 18", "sub/.juliabundleignore:2 !*.txt 1 8"})
 }
 
 // TestScript says where a script may be.

@@ -27,7 +27,15 @@ type tree struct {
 	tomls   []placed // files that may be projects and manifests, if they go in
 	count   int      // of the files that go in
 
-	parked map[string]*dir // directories that were read before a rule excluded them, by path
+	tallies map[string]tally // what is below directories that a rule excludes, by path
+	parked  map[string]*dir  // directories that were read before a rule excluded them, by path
+}
+
+// tally counts the files below a directory that a rule excludes.
+type tally struct {
+	files   int
+	bytes   int64
+	partial bool // there is more
 }
 
 // placed is a node with its directory.
@@ -230,12 +238,57 @@ func (w *walker) read(d *dir, path string, outside bool) error {
 			return err
 		}
 		w.decide(d, n)
-		if n.kind == kindDir && !n.excluded() {
-			n.dir = &dir{abs: filepath.Join(d.abs, entry.name), parent: d, virtual: entry.virtual}
+		abs := filepath.Join(d.abs, entry.name)
+		switch {
+		case n.kind != kindDir:
+		case !n.excluded():
+			n.dir = &dir{abs: abs, parent: d, virtual: entry.virtual}
+		case n.rule.excludes():
+			path := n.path // the node moves when the nodes are sorted
+			w.beside(func() { w.tally(path, abs) })
 		}
 	}
 	slices.SortFunc(d.nodes, compareInTar)
 	return nil
+}
+
+// tallyLimit is how many entries of one excluded directory are counted at most:
+// it may hold millions, and people exclude it to be rid of them.
+const tallyLimit = 50_000
+
+// tally counts what a rule excludes with a directory. What cannot be read is not
+// counted: it does not travel anyway.
+func (w *walker) tally(path, abs string) {
+	var sum tally
+	dirs, seen := []string{abs}, 0
+	for len(dirs) > 0 && w.ctx.Err() == nil {
+		dir := dirs[len(dirs)-1]
+		dirs = dirs[:len(dirs)-1]
+		entries, _, err := readEntries(dir)
+		if err != nil {
+			continue
+		}
+		if seen += len(entries); seen > tallyLimit {
+			sum.partial = true
+			break
+		}
+		for _, e := range entries {
+			switch {
+			case e.name == ".git": // it would stay out anyway
+			case e.mode.IsDir():
+				dirs = append(dirs, filepath.Join(dir, e.name))
+			case e.mode.IsRegular():
+				sum.files++
+				sum.bytes += e.size
+			}
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.tree.tallies == nil {
+		w.tree.tallies = map[string]tally{}
+	}
+	w.tree.tallies[path] = sum
 }
 
 // entry is a name in a directory with what lstat says of it.
