@@ -281,15 +281,5 @@ func jobForbidden(id string, err error) error {
 	return err
 }
 
-// Host returns the host that the job's exposed port is reached at, "" when the
-// job exposes none.
-func (j *Job) Host() string {
-	u, err := url.Parse(j.ProxyLink)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		return ""
-	}
-	return u.Host
-}
-
 // jsonObject reports whether data begins an object.
 func jsonObject(data []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) }
