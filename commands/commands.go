@@ -184,6 +184,26 @@ func Table() []Command {
 			Doc:  "Lists what the server offers to run jobs on, with prices.",
 			Args: listArgs, Run: run((*Session).ListNodes),
 		},
+		{
+			ID: "juliahub.images", Title: "List images",
+			Doc:  "Lists the job images that the server offers.",
+			Args: listArgs, Run: run((*Session).ListImages),
+		},
+		{
+			ID: "juliahub.signIn", Title: "Sign in",
+			Doc:  "Signs in on the server's web page; submitting starts it by itself where it is needed.",
+			Args: listArgs, Run: run((*Session).SignIn),
+		},
+		{
+			ID: "juliahub.signOut", Title: "Sign out",
+			Doc:  "Forgets the token of the server, also for Julia's own package manager.",
+			Args: listArgs, Run: run((*Session).SignOut),
+		},
+		{
+			ID: "juliahub.restartTracking", Title: "Restart tracking",
+			Doc:  "Asks the server at once for all jobs, and looks again for submissions whose outcome is not known.",
+			Args: listArgs, Run: run((*Session).RestartTracking),
+		},
 	}
 }
 

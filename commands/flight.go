@@ -227,12 +227,19 @@ func (s *Session) send(f *flight, task Task) error {
 	if err != nil {
 		return err
 	}
-	nodes, err := s.nodesOf(f.ctx, f.request.server, client)
+	var nodes []jobapi.Node
+	err = s.signedIn(f, func() (err error) {
+		nodes, err = s.nodesOf(f.ctx, f.request.server, client)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	sub, err := s.submission(f, nodes)
 	if err != nil {
+		return err
+	}
+	if err := s.addImage(f.ctx, f.request.server, client, f.request.settings.Profile, &sub); err != nil {
 		return err
 	}
 	if f.request.kind == track.KindScript {
@@ -274,14 +281,19 @@ func (s *Session) sendOnce(f *flight, client Client, sub jobapi.Submission, task
 		return context.Canceled
 	}
 	task.Report("submitting", 100)
-	// Nothing cancels what follows but its own deadlines.
+	return s.signedIn(f, func() error { return s.sendNow(f, client, sub) })
+}
+
+// sendNow sends the job once on the wire, and again only when nothing was sent.
+func (s *Session) sendNow(f *flight, client Client, sub jobapi.Submission) error {
+	// Nothing cancels this but its own deadlines.
 	ctx := context.WithoutCancel(f.ctx)
 	for attempt := 0; ; attempt++ {
 		id, err := client.Submit(ctx, sub)
 		if err == nil {
 			return s.accepted(f.id, client, id)
 		}
-		if _, ok := errors.AsType[*jobapi.NotSentError](err); !ok || attempt >= len(notSentPauses) {
+		if _, ok := errors.AsType[*jobapi.NotSentError](err); !ok || needsSignIn(err) || attempt >= len(notSentPauses) {
 			return err
 		}
 		select {

@@ -416,6 +416,14 @@ func (s *Session) ListSubmissions(_ context.Context, in Input) (Submissions, err
 	return Submissions{Jobs: jobs}, nil
 }
 
+// RestartTracking asks the server at once, whatever pause was due, and begins
+// the search for submissions without an answer anew.
+func (s *Session) RestartTracking(ctx context.Context, in Input) (Submissions, error) {
+	s.Start(context.WithoutCancel(s.ctx))
+	s.tracker.Restart()
+	return s.ListSubmissions(ctx, in)
+}
+
 // ListedJob is one job of the server's list.
 type ListedJob struct {
 	Job        string    `json:"job"`

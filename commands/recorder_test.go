@@ -30,6 +30,7 @@ type recorder struct {
 	problems map[string][]commands.Problem
 	tasks    []*recordedTask
 	shown    []string // files, texts and URLs
+	opened   func(url string)
 }
 
 func newRecorder(t *testing.T) *recorder {
@@ -133,6 +134,9 @@ func (r *recorder) ShowText(_ context.Context, name, text string) {
 
 func (r *recorder) OpenURL(_ context.Context, url string) {
 	r.record(func() { r.shown = append(r.shown, url) })
+	if r.opened != nil {
+		r.opened(url)
+	}
 }
 
 func (r *recorder) JobChanged(job commands.Job) {

@@ -24,7 +24,10 @@ import (
 type Client interface {
 	User(ctx context.Context) (jobapi.User, error)
 	Nodes(ctx context.Context) ([]jobapi.Node, error)
+	Images(ctx context.Context) ([]jobapi.CatalogImage, error)
 	Registries(ctx context.Context) ([]jobapi.Registry, error)
+	SignIn(ctx context.Context, show func(jobapi.SignInPrompt) error) error
+	SignOut(ctx context.Context) error
 	UploadBundle(ctx context.Context, u jobapi.Upload, open func() (io.ReadCloser, error), progress func(sent, total int64)) error
 	Submit(ctx context.Context, sub jobapi.Submission) (id string, err error)
 	Job(ctx context.Context, id string) (*jobapi.Job, error)
@@ -51,6 +54,9 @@ type Config struct {
 
 	// Connect makes a client for a server, given by its URL; nil = jobapi.New.
 	Connect func(server string) (Client, error)
+	// SignIn lets also a submission that waits start a sign-in; one that does
+	// not wait always may.
+	SignIn bool
 	// Tick is the time between status requests while something is new; 0 = 1.5 s.
 	Tick time.Duration
 }
@@ -80,6 +86,7 @@ type Session struct {
 	own      map[string]bool
 	answered map[string]string // consent of this session, by question
 	nodes    map[string]nodeList
+	images   map[string]imageList
 	sent     map[string]map[string]sentFile // what newer submissions sent, by submission and path
 
 	slots chan struct{} // one for each submission at work
@@ -120,7 +127,7 @@ func New(cfg Config) (*Session, error) {
 	s := &Session{
 		cfg: cfg, log: cfg.Logger, ledger: track.NewLedger(cfg.State),
 		clients: map[string]Client{}, flights: map[string]*flight{}, arriving: map[string]*arrivals{},
-		own: map[string]bool{}, answered: map[string]string{}, nodes: map[string]nodeList{}, sent: map[string]map[string]sentFile{},
+		own: map[string]bool{}, answered: map[string]string{}, nodes: map[string]nodeList{}, images: map[string]imageList{}, sent: map[string]map[string]sentFile{},
 		slots: make(chan struct{}, atOnce),
 	}
 	s.user, _ = settings.Resolve(settings.Layers{}) // the defaults have no problems

@@ -354,9 +354,6 @@ func (s *Session) submission(f *flight, nodes []jobapi.Node) (jobapi.Submission,
 		sub.Expose = &jobapi.Expose{Port: e.Port, Access: e.Access, DNSPrefix: e.DNSPrefix}
 		sub.Expose.Password, _ = s.cfg.LookupEnv("JULIAHUB_EXPOSE_PASSWORD")
 	}
-	if i := p.Image; i != nil {
-		sub.Image = &jobapi.Image{Product: i.Product, Tag: i.Tag, SHA256: i.SHA256}
-	}
 	return sub, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"juliahub-lsp/jobapi"
@@ -76,7 +77,9 @@ const (
 type Tracker struct {
 	cfg  Config
 	kick chan struct{}
-	wg   sync.WaitGroup
+	// again says that pauses and searches are to be forgotten.
+	again atomic.Bool
+	wg    sync.WaitGroup
 
 	// What follows belongs to the loop.
 	release  func() // of the lead; nil = reader
@@ -127,6 +130,13 @@ func (t *Tracker) Kick() {
 	}
 }
 
+// Restart makes the loop ask every server at once, as if none had failed, and
+// begin its searches anew.
+func (t *Tracker) Restart() {
+	t.again.Store(true)
+	t.Kick()
+}
+
 // Run tracks until ctx ends, and returns when everything that it started has ended.
 func (t *Tracker) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -156,6 +166,12 @@ func (t *Tracker) round(ctx context.Context) {
 	t.scan()
 	if !t.lead() {
 		return
+	}
+	if t.again.Swap(false) {
+		clear(t.searches)
+		for _, s := range t.servers {
+			s.failures, s.next = 0, time.Time{}
+		}
 	}
 	t.recoverInterrupted()
 	live := t.cfg.Ledger.Select((*Record).Live)

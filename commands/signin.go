@@ -1,0 +1,110 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"juliahub-lsp/jobapi"
+)
+
+// SignInAnswer is the answer of juliahub.signIn and juliahub.signOut.
+type SignInAnswer struct {
+	Server string `json:"server"`
+	State  string `json:"state"` // pending, signed-in or signed-out
+}
+
+// SignIn lets the person sign in on the server's web page. It answers at once;
+// with wait it answers when that is done.
+func (s *Session) SignIn(ctx context.Context, in Input) (SignInAnswer, error) {
+	server, err := s.serverName(s.userSettings().Server)
+	if err != nil {
+		return SignInAnswer{}, err
+	}
+	err = s.later(ctx, waits(in), func(ctx context.Context) error {
+		if err := s.signIn(ctx, server); err != nil {
+			return err
+		}
+		if in.Show && !waits(in) {
+			s.cfg.UI.Say(s.ctx, Info, "Signed in to "+hostOf(server)+".")
+		}
+		return nil
+	})
+	if waits(in) {
+		return SignInAnswer{Server: server, State: "signed-in"}, err
+	}
+	return SignInAnswer{Server: server, State: "pending"}, err
+}
+
+// SignOut forgets the token of the server, also for Julia's own package manager.
+func (s *Session) SignOut(ctx context.Context, _ Input) (SignInAnswer, error) {
+	server, err := s.serverName(s.userSettings().Server)
+	if err != nil {
+		return SignInAnswer{}, err
+	}
+	client, err := s.client(server)
+	if err != nil {
+		return SignInAnswer{}, err
+	}
+	return SignInAnswer{Server: server, State: "signed-out"}, client.SignOut(ctx)
+}
+
+// signIn shows the page to sign in on, and returns when that is done. Only one
+// is shown at a time: a second caller waits for it.
+func (s *Session) signIn(ctx context.Context, server string) error {
+	client, err := s.client(server)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	host := hostOf(server)
+	var task Task
+	err = client.SignIn(ctx, func(p jobapi.SignInPrompt) error {
+		task = s.cfg.UI.Begin(s.ctx, Work{Title: "Signing in to " + host, Message: "waiting for you in the browser", Cancel: cancel})
+		text := fmt.Sprintf("Sign in to %s at %s", host, p.URL)
+		if p.Code != "" {
+			text += " and check that the page shows the code " + p.Code
+		}
+		s.cfg.UI.Say(s.ctx, Info, text)
+		s.cfg.UI.OpenURL(s.ctx, p.URL)
+		return nil
+	})
+	if task != nil {
+		switch {
+		case err == nil:
+			task.End("signed in")
+		case errors.Is(err, context.Canceled):
+			task.End("cancelled")
+		default:
+			task.End("failed: " + firstLine(err.Error()))
+		}
+	}
+	if err == nil {
+		s.tracker.Restart()
+	}
+	return err
+}
+
+// needsSignIn reports whether signing in may mend an error.
+func needsSignIn(err error) bool {
+	e, ok := errors.AsType[*jobapi.AuthError](err)
+	return ok && !e.Explicit && (e.Path != "" || e.Problem != jobapi.NotSignedIn)
+}
+
+// signedIn does work that needs a token; where there is none that the server
+// takes, the person signs in, and the work is done once more. Who waits at a
+// terminal is told instead.
+func (s *Session) signedIn(f *flight, work func() error) error {
+	err := work()
+	if err == nil || f.request.args.Wait && !s.cfg.SignIn || !needsSignIn(err) {
+		return err
+	}
+	if signErr := s.signIn(f.ctx, f.request.server); signErr != nil {
+		if errors.Is(signErr, context.Canceled) && f.ctx.Err() == nil {
+			return fmt.Errorf("the sign-in was cancelled: %w", err)
+		}
+		return signErr
+	}
+	return work()
+}

@@ -1,0 +1,103 @@
+package commands_test
+
+import (
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"juliahub-lsp/commands"
+	"juliahub-lsp/jobapi"
+	"juliahub-lsp/jobapi/emulator"
+)
+
+// decide lets the person in the browser allow or deny every sign-in.
+func decide(t *testing.T, hub *emulator.Emulator, allow bool) func(page string) {
+	return func(page string) {
+		u, err := url.Parse(page)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if err := hub.Approve(u.Query().Get("user_code"), allow); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestSubmittingStartsTheSignInAndGoesOn(t *testing.T) {
+	w := newWorld(t, emulator.Config{SignInInterval: time.Second})
+	delete(w.env, "JULIAHUB_TOKEN")
+	path := w.write("a.jl", "1\n")
+	s, ui := w.session()
+	ui.opened = decide(t, w.hub, true)
+	sub, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the job", func() bool { return ui.state(sub.Submission) == commands.StateCompleted })
+	if len(ui.shown) != 1 || !strings.Contains(ui.said[0], ui.shown[0]) {
+		t.Errorf("shown %q, said %q", ui.shown, ui.said)
+	}
+	files, err := filepath.Glob(filepath.Join(w.env["JULIA_DEPOT_PATH"], "servers", "*", "auth.toml"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("token files: %v, %v", files, err)
+	}
+	// No token in any record.
+	token, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, secret, _ := strings.Cut(string(token), "id_token = \"")
+	secret, _, _ = strings.Cut(secret, "\"")
+	err = filepath.WalkDir(w.state, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if secret == "" || strings.Contains(string(data), secret) {
+			t.Errorf("%s holds the token %q", path, secret)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := s.SignOut(t.Context(), commands.Input{Args: &commands.ListArgs{}}); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(files[0]); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("after signing out: %v", err)
+	}
+}
+
+func TestRefusedSignInEndsTheSubmission(t *testing.T) {
+	w := newWorld(t, emulator.Config{SignInInterval: time.Second})
+	delete(w.env, "JULIAHUB_TOKEN")
+	path := w.write("a.jl", "1\n")
+	s, ui := w.session()
+	ui.opened = decide(t, w.hub, false)
+	sub, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the end", func() bool { return ui.state(sub.Submission) == commands.StateRefused })
+	if len(ui.shown) != 1 {
+		t.Errorf("%d windows", len(ui.shown))
+	}
+}
+
+func TestWhoWaitsIsToldToSignIn(t *testing.T) {
+	w := newWorld(t, emulator.Config{})
+	delete(w.env, "JULIAHUB_TOKEN")
+	path := w.write("a.jl", "1\n")
+	s, ui := w.session()
+	_, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
+	var auth *jobapi.AuthError
+	if !errors.As(err, &auth) || len(ui.shown) > 0 {
+		t.Errorf("got %v, shown %q", err, ui.shown)
+	}
+}
