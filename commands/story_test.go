@@ -122,6 +122,10 @@ func TestAppBundleArrives(t *testing.T) {
 	w.write("Manifest.toml", "")
 	w.write("data.csv", "1,2\n")
 	path := w.write("scripts/run.jl", "println(1)\n")
+	// Servers before the registries' endpoint take bundles, too.
+	if err := w.hub.Inject(emulator.Fault{Kind: emulator.FaultStatus, Status: 404, Path: "/app/packages/registries", Times: -1}); err != nil {
+		t.Fatal(err)
+	}
 	s, ui := w.session()
 	sub, err := s.SubmitAppBundle(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
 	if err != nil {

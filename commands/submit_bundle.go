@@ -3,6 +3,7 @@ package commands
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -86,6 +87,11 @@ func (s *Session) bundleOptions(ctx context.Context, q *request, client Client) 
 		return o, nil
 	}
 	registries, err := client.Registries(ctx)
+	if _, odd := errors.AsType[*jobapi.ServerError](err); odd {
+		// A server that does not tell is taken to have General alone; the plan says so.
+		s.log.Warn("the server's registries are not known", "error", err)
+		return o, nil
+	}
 	if err != nil {
 		return o, err
 	}
