@@ -165,6 +165,9 @@ func stateDir(goos string, lookupEnv func(string) (string, bool), home string) s
 	return filepath.Join(home, ".local", "state", name)
 }
 
+// StateDir is the directory of the submission records.
+func (s *Session) StateDir() string { return s.ledger.Dir() }
+
 // Start begins tracking: it reads the records of earlier submissions and starts
 // the one tracker loop. It returns at once; Close stops it, and so does ctx.
 func (s *Session) Start(ctx context.Context) {
@@ -317,3 +320,6 @@ func (s *Session) sayNoLocks(err error) {
 	s.cfg.UI.Say(s.ctx, Warning, "The file system of "+s.ledger.Dir()+
 		" cannot lock files, so jobs are not tracked from here. Set XDG_STATE_HOME to a local directory.")
 }
+
+// StateDir returns the directory of the submissions' records.
+func (s *Session) StateDir() string { return s.ledger.Dir() }
