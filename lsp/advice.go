@@ -66,7 +66,8 @@ type advisor struct {
 	dirty   map[string]bool
 	pending bool // a timer is about to stir
 	made    map[string]advice
-	plans   map[string]*ignorePlan // by directory of the ignore file
+	plans   map[string]*ignorePlan // by path of the ignore file
+	names   map[string][]string    // the profiles that a script may use, by its path
 }
 
 // advice is what was found on behalf of one open file, by the file it stands in.
@@ -75,6 +76,7 @@ type advice map[string][]lint.Problem
 func (a *advisor) init(s *Server) {
 	a.s, a.wake = s, make(chan struct{}, 1)
 	a.dirty, a.made, a.plans = map[string]bool{}, map[string]advice{}, map[string]*ignorePlan{}
+	a.names = map[string][]string{}
 }
 
 // touch says that a file was opened, changed, saved or closed.
@@ -85,6 +87,13 @@ func (a *advisor) touch(path string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.dirty[path] = true
+	if filepath.Base(path) == settings.HubFile { // the scripts' profiles are in it
+		for _, d := range a.s.world.Load().docs {
+			if isJuliaName(d.path) {
+				a.dirty[d.path] = true
+			}
+		}
+	}
 	if !a.pending {
 		a.pending = true
 		time.AfterFunc(advicePause, a.stir)
@@ -178,6 +187,7 @@ func (a *advisor) advise(path string) advice {
 	doc := w.at(path)
 	if doc == nil {
 		a.keepPlan(path, nil)
+		a.keepProfiles(path, nil)
 		return nil
 	}
 	switch base := filepath.Base(path); {
@@ -188,6 +198,7 @@ func (a *advisor) advise(path string) advice {
 	case isProjectFile(base), isManifest(base):
 		return a.adviseProject(w, path)
 	default:
+		a.keepProfiles(path, w.profilesFor(path))
 		return byFile(lint.Script(lint.ScriptInput{
 			File: path, Text: doc.text, WithoutBundle: a.s.lastWasScript(doc.uri),
 			Exists: func(path string) bool { _, err := os.Stat(path); return err == nil },
@@ -219,6 +230,37 @@ func (a *advisor) adviseIgnore(w *world, path string) advice {
 		return nil
 	}
 	return byFile(plan.problems(w.reader(plan.root)))
+}
+
+// profilesFor are the profiles of the JuliaHub.toml that counts for a script.
+func (w *world) profilesFor(path string) []string {
+	home, _ := os.UserHomeDir()
+	hub := settings.FindHubFile(filepath.Dir(path), home)
+	if hub == "" {
+		return nil
+	}
+	text, ok := w.reader("")(hub)
+	if !ok {
+		return nil
+	}
+	return settings.ParseHub(text).Profiles
+}
+
+func (a *advisor) keepProfiles(path string, names []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(names) == 0 {
+		delete(a.names, path)
+	} else {
+		a.names[path] = names
+	}
+}
+
+// profilesOf are the profiles that were last found for a script.
+func (a *advisor) profilesOf(path string) []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.names[path]
 }
 
 func (a *advisor) keepPlan(path string, plan *ignorePlan) {

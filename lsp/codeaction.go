@@ -106,10 +106,24 @@ func (s *Server) codeAction(_ context.Context, w *world, p *codeActionParams) (a
 		noProject = "the buffer has no file, so no project"
 	}
 	offer.add("Submit project as appbundle", "juliahub.submitAppBundle", kindJob+".submit.appbundle", target, noProject)
+	s.addProfileActions(&offer, p.TextDocument.URI)
 	offer.add("Preview job", "juliahub.previewJob", kindJob+".preview.job", target, "")
 	offer.add("Preview bundle", "juliahub.previewBundle", kindJob+".preview.bundle", target, noProject)
 	s.addJobActions(&offer, p.TextDocument.URI)
 	return offer.actions, nil
+}
+
+// addProfileActions offers to submit with each profile of the project.
+func (s *Server) addProfileActions(offer *offered, uri string) {
+	path, err := pathOf(uri)
+	if err != nil {
+		return
+	}
+	for _, name := range s.advice.profilesOf(path) {
+		args := map[string]any{"uri": uri, "profile": name}
+		offer.add("Submit as script, profile "+plain(name), "juliahub.submitScript", kindJob+".submit.script", args, "")
+		offer.add("Submit project as appbundle, profile "+plain(name), "juliahub.submitAppBundle", kindJob+".submit.appbundle", args, "")
+	}
 }
 
 // addJobActions offers what can be done with the newest job of a file.

@@ -192,6 +192,17 @@ func TestSettings(t *testing.T) {
 		if got := ask(submit); got != `{"profile":"initial"}` {
 			t.Error(got)
 		}
+		e.SetSettings(map[string]any{"juliahub": map[string]any{"cancelKillsJob": "perhaps"}})
+		for range 2 {
+			e.Notify("workspace/didChangeConfiguration", map[string]any{"settings": nil})
+			e.Await(lsptest.Says("cancelKillsJob"))
+		}
+		if s := e.State(); len(s.Messages) != 1 {
+			t.Error(s.String())
+		}
+		e.SetSettings(nil)
+		e.Notify("workspace/didChangeConfiguration", map[string]any{"settings": nil})
+		ask(submit)
 		e.Await(lsptest.That("registrations", func(s *lsptest.State) bool { return len(s.Registrations) == 2 }))
 		e.Shutdown()
 		r.exit(t, 0)

@@ -3,7 +3,6 @@ package lsp
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -120,7 +119,7 @@ func serve(t testing.TB, change func(*Server, *fakeSession)) *running {
 	ours, theirs := net.Pipe()
 	r := &running{fakeSession: &fakeSession{}, editor: theirs, done: make(chan struct{})}
 	r.do = func(context.Context, commands.Command, commands.Input) (any, error) { return map[string]any{}, nil }
-	r.server = newServer(Config{Version: "test", Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	r.server = newServer(Config{Version: "test", Logger: slog.New(slog.DiscardHandler)})
 	r.server.table = fakeTable()
 	r.server.newSession = func(ui commands.UI) (session, error) {
 		r.ui = ui

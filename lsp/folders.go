@@ -27,7 +27,7 @@ func (s *Server) didChangeFolders(p *didChangeFoldersParams) {
 		}
 	}
 	s.setWorld(&w)
-	s.session.FoldersChanged(w.paths())
+	s.inOrder(func() { s.session.FoldersChanged(w.paths()) })
 }
 
 // paths returns the folders that are on this machine.

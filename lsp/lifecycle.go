@@ -135,8 +135,8 @@ func (s *Server) initialize(raw []byte) (any, error) {
 	w.settings = knownSettings(s.initialSettings)
 	s.setWorld(&w)
 	s.state.Store(stateUp)
-	s.session.SettingsChanged(s.initialSettings)
-	s.session.FoldersChanged(w.paths())
+	s.inOrder(func() { s.session.FoldersChanged(w.paths()) })
+	s.tellSettings(s.initialSettings)
 	s.watchParent(p.ProcessID)
 	s.log.Info("initialize", "client", clip(p.ClientInfo.Name, 60), "version", clip(p.ClientInfo.Version, 60), "folders", len(w.folders))
 	return s.answerInitialize(), nil
@@ -196,9 +196,7 @@ func (s *Server) initialized() {
 // startSession begins tracking, once: at initialized, or at the first command
 // of a client that never says so.
 func (s *Server) startSession() {
-	s.startOnce.Do(func() {
-		s.spawn(func() { s.session.Start(s.ctx) })
-	})
+	s.startOnce.Do(func() { s.inOrder(func() { s.session.Start(s.ctx) }) })
 }
 
 // shutdown is answered at once; uploads under way are cancelled meanwhile, and

@@ -227,9 +227,8 @@ func (s *Server) createToken() (protocol.ProgressToken, error) {
 
 // cancelProgress is a person's wish to cancel the work behind a token.
 func (s *Server) cancelProgress(p *progressCancelParams) {
-	key := string(p.Token)
 	s.tasks.mu.Lock()
-	t := s.tasks.shown[key]
+	t := s.tasks.shown[string(p.Token)]
 	s.tasks.mu.Unlock()
 	if t != nil {
 		t.cancel()

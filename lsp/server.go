@@ -84,6 +84,8 @@ type Server struct {
 	world atomic.Pointer[world] // the loop replaces it
 
 	calls       calls
+	orders      orders
+	complained  once
 	gate        gate
 	tasks       tasks
 	texts       textFiles
@@ -215,10 +217,48 @@ func (s *Server) spawn(f func()) bool {
 	}
 	go func() {
 		defer s.work.wg.Done()
-		defer s.recovered("background work", nil)
-		f()
+		s.guarded(f)
 	}()
 	return true
+}
+
+// inOrder runs f off the loop, after all that was given to it before: what the
+// session does with new settings or folders may take a while.
+func (s *Server) inOrder(f func()) {
+	s.orders.mu.Lock()
+	defer s.orders.mu.Unlock()
+	s.orders.queue = append(s.orders.queue, f)
+	if !s.orders.running {
+		s.orders.running = s.spawn(s.runOrders)
+	}
+}
+
+func (s *Server) runOrders() {
+	for {
+		s.orders.mu.Lock()
+		if len(s.orders.queue) == 0 {
+			s.orders.running = false
+			s.orders.mu.Unlock()
+			return
+		}
+		f := s.orders.queue[0]
+		s.orders.queue = s.orders.queue[1:]
+		s.orders.mu.Unlock()
+		s.guarded(f)
+	}
+}
+
+// guarded runs f; a panic in it is logged.
+func (s *Server) guarded(f func()) {
+	defer s.recovered("background work", nil)
+	f()
+}
+
+// orders is work that is done one after the other.
+type orders struct {
+	mu      sync.Mutex // guards what follows
+	queue   []func()
+	running bool
 }
 
 // workGroup counts goroutines until its end.

@@ -3,11 +3,15 @@ package lsp
 import (
 	"context"
 	stdjson "encoding/json"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"go.lsp.dev/protocol"
+
+	"juliahub-lsp/commands"
+	jobsettings "juliahub-lsp/commands/settings"
 )
 
 // section is the name of our settings in every editor.
@@ -134,8 +138,7 @@ func (s *Server) pull(pulled *editorSettings) {
 	}
 	close(pulled.done)
 	if s.world.Load().settings == pulled { // else a later pull has the word
-		s.session.SettingsChanged(pulled.value)
-		s.lenses.refresh()
+		s.tellSettings(pulled.value)
 	}
 }
 
@@ -143,6 +146,40 @@ func (s *Server) setSettings(known *editorSettings) {
 	w := *s.world.Load()
 	w.settings = known
 	s.setWorld(&w)
-	s.session.SettingsChanged(known.value)
-	s.lenses.refresh()
+	s.tellSettings(known.value)
+}
+
+// tellSettings gives the session new settings, and says what is wrong with them:
+// such a value counts for nothing, and the person may never know why.
+func (s *Server) tellSettings(value stdjson.RawMessage) {
+	s.inOrder(func() {
+		s.session.SettingsChanged(value)
+		s.lenses.refresh()
+		_, problems := jobsettings.Resolve(jobsettings.Layers{Editor: value})
+		for _, p := range problems {
+			wrong := p.Code == jobsettings.CodeEditorValue || p.Code == jobsettings.CodeEditorKey
+			if wrong && s.complained.first(p.Message) {
+				(&ui{s}).Say(s.ctx, commands.Warning, p.Message)
+			}
+		}
+	})
+}
+
+// once remembers what was said, so that it is said once.
+type once struct {
+	mu   sync.Mutex // guards said
+	said map[string]bool
+}
+
+func (o *once) first(text string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.said[text] {
+		return false
+	}
+	if o.said == nil {
+		o.said = map[string]bool{}
+	}
+	o.said[text] = true
+	return true
 }

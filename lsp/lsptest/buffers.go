@@ -1,6 +1,10 @@
 package lsptest
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+	"time"
+)
 
 // OpenBuffer opens a document.
 func (e *Editor) OpenBuffer(uri, language, text string) {
@@ -56,6 +60,7 @@ type Action struct {
 	IsPreferred bool            `json:"isPreferred"`
 	Command     json.RawMessage `json:"command"`
 	Arguments   []any           `json:"arguments"`
+	Edit        json.RawMessage `json:"edit"`
 }
 
 // Lens is a code lens.
@@ -85,6 +90,27 @@ func (e *Editor) Actions(uri string, r Range, context map[string]any) []Action {
 		"textDocument": map[string]any{"uri": uri}, "range": r, "context": context,
 	}, &actions)
 	return actions
+}
+
+// AwaitAction asks for the actions of a document until one has a title.
+func (e *Editor) AwaitAction(uri, title string) {
+	e.t.Helper()
+	timeout := time.NewTimer(Timeout)
+	defer timeout.Stop()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		actions := e.Actions(uri, Range{}, nil)
+		if slices.ContainsFunc(actions, func(a Action) bool { return a.Title == title && a.Disabled == nil }) {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-timeout.C:
+			e.t.Fatalf("no action %q on %s, but %+v", title, uri, actions)
+			return
+		}
+	}
 }
 
 // Lenses asks for the code lenses of a document.
