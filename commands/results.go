@@ -39,6 +39,9 @@ type Fetched struct {
 	Verified bool   `json:"verified"`        // its SHA-256 is the one that the server has
 	Kept     bool   `json:"kept,omitempty"`  // it was there already, with these bytes
 	Error    string `json:"error,omitempty"` // why it was left out
+
+	Extracted string   `json:"extracted,omitempty"` // the directory that the archive was extracted into
+	Left      []string `json:"left,omitempty"`      // what of it was left out, and why
 }
 
 // OutputsFile is the name under which a job's outputs are stored.
@@ -68,9 +71,12 @@ func (s *Session) DownloadResults(ctx context.Context, in Input) (Downloaded, er
 			r.ResultsIn = in.Folders[0]
 		}
 	}
-	d := &download{s: s, record: r}
+	d := &download{s: s, record: r, extract: s.userSettings().ResultsExtract}
 	if args, ok := in.Args.(*JobArgs); ok {
 		d.names = args.Files
+		if args.Extract != nil {
+			d.extract = *args.Extract
+		}
 		if args.Dir != "" {
 			d.dir = joinIfRelative(r.ResultsIn, args.Dir)
 		}
@@ -99,9 +105,11 @@ func (s *Session) showResults(ctx context.Context, in Input, files []Fetched) {
 	for _, f := range files {
 		if f.Error != "" {
 			failed = append(failed, fmt.Sprintf("%q: %s", f.Name, f.Error))
-		} else {
+		}
+		if f.Path != "" {
 			there = append(there, f.Path)
 		}
+		failed = append(failed, f.Left...)
 	}
 	if len(failed) > 0 {
 		s.cfg.UI.Say(ctx, Warning, "Left out: "+strings.Join(failed, "; "))
@@ -122,6 +130,8 @@ type download struct {
 	names  []string // nil = all results
 	globs  []string // of automatic download; nil = no restriction
 	most   int64    // bytes in all; 0 = no limit
+
+	extract bool // archives are extracted, too
 }
 
 // run fetches what is wanted. A file that cannot be had does not keep the
@@ -344,7 +354,20 @@ func (d *download) fetch(ctx context.Context, client Client, root *os.Root, job 
 		return got, err
 	}
 	got.Path, got.Kept, err = place(root, temp, name, hex.EncodeToString(sum.Sum(nil)))
+	if err != nil || !d.extract {
+		return got, err
+	}
+	if dir := filepath.Join(filepath.Dir(got.Path), stemOf(filepath.Base(got.Path))); got.Kept && isDir(dir) {
+		got.Extracted = dir // from the time before
+		return got, nil
+	}
+	got.Extracted, got.Left, err = extract(ctx, root, filepath.Base(got.Path))
 	return got, err
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 type counter struct {

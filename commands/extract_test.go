@@ -1,0 +1,152 @@
+package commands
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+type packedEntry struct {
+	name, text string
+	kind       byte
+}
+
+func tarOf(t *testing.T, entries ...packedEntry) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, e := range entries {
+		h := &tar.Header{Name: e.name, Typeflag: e.kind, Mode: 0o644, Size: int64(len(e.text))}
+		if e.kind == tar.TypeSymlink {
+			h.Linkname, h.Size, e.text = e.text, 0, ""
+		}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(e.text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func gzipOf(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err := w.Write([]byte(text))
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func zipOf(t *testing.T, entries ...packedEntry) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, e := range entries {
+		f, err := w.Create(e.name)
+		if err == nil {
+			_, err = f.Write([]byte(e.text))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// extracted extracts data as a file and returns the directory's files.
+func extracted(t *testing.T, name, data string) (map[string]string, []string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	out, left, err := extract(t.Context(), root, name)
+	entries, readErr := os.ReadDir(dir)
+	if readErr != nil {
+		t.Fatal(readErr)
+	}
+	if want := 1 + min(1, len(out)); len(entries) != want {
+		t.Errorf("%s: %d entries beside it", name, len(entries))
+	}
+	files := map[string]string{}
+	if out == "" {
+		return files, left, err
+	}
+	walkErr := filepath.WalkDir(out, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		rel, _ := filepath.Rel(out, path)
+		files[filepath.ToSlash(rel)] = string(data)
+		return err
+	})
+	if walkErr != nil {
+		t.Fatal(walkErr)
+	}
+	return files, left, err
+}
+
+func TestExtract(t *testing.T) {
+	good := []packedEntry{{"a.txt", "a", tar.TypeReg}, {"sub/b.txt", "b", tar.TypeReg}}
+	for name, data := range map[string]string{
+		"r.tar": tarOf(t, good...), "r.tar.gz": gzipOf(t, tarOf(t, good...)), "r.zip": zipOf(t, good...), "by its bytes.bin": gzipOf(t, tarOf(t, good...)),
+	} {
+		files, left, err := extracted(t, name, data)
+		if err != nil || len(left) > 0 || len(files) != 2 || files["a.txt"] != "a" || files["sub/b.txt"] != "b" {
+			t.Errorf("%s: %v, left %v, %v", name, files, left, err)
+		}
+	}
+	for name, data := range map[string]string{"a.csv": "1,2,3", "empty": "", "one.gz": gzipOf(t, "just text")} {
+		if files, _, err := extracted(t, name, data); err != nil || len(files) > 0 {
+			t.Errorf("%s: %v, %v", name, files, err)
+		}
+	}
+}
+
+func TestExtractRefuses(t *testing.T) {
+	for why, data := range map[string]string{
+		"parent":    tarOf(t, packedEntry{"../evil", "x", tar.TypeReg}),
+		"middle":    tarOf(t, packedEntry{"a/../../evil", "x", tar.TypeReg}),
+		"absolute":  tarOf(t, packedEntry{"/tmp/evil", "x", tar.TypeReg}),
+		"zip":       zipOf(t, packedEntry{"../evil", "x", 0}),
+		"backslash": zipOf(t, packedEntry{`..\evil`, "x", 0}),
+		"device":    tarOf(t, packedEntry{"NUL", "x", tar.TypeReg}),
+		"git":       tarOf(t, packedEntry{".git/config", "x", tar.TypeReg}),
+		"case":      tarOf(t, packedEntry{"a", "x", tar.TypeReg}, packedEntry{"A", "y", tar.TypeReg}),
+		"twice":     tarOf(t, packedEntry{"a", "x", tar.TypeReg}, packedEntry{"a", "y", tar.TypeReg}),
+		"bomb":      gzipOf(t, tarOf(t, packedEntry{"zeros", strings.Repeat("\x00", ratioFrom+1), tar.TypeReg})),
+		"cut":       tarOf(t, packedEntry{"a", strings.Repeat("x", 4000), tar.TypeReg})[:2000],
+	} {
+		var refused *ArchiveError
+		if files, _, err := extracted(t, "r.tar", data); !errors.As(err, &refused) {
+			t.Errorf("%s: extracted %d files, %v", why, len(files), err)
+		}
+	}
+	files, left, err := extracted(t, "r.tar", tarOf(t,
+		packedEntry{"link", "/etc/passwd", tar.TypeSymlink}, packedEntry{"ok", "ok", tar.TypeReg}, packedEntry{"pipe", "", tar.TypeFifo}))
+	if err != nil || len(left) != 2 || len(files) != 1 {
+		t.Errorf("links and pipes: %v, left %v, %v", files, left, err)
+	}
+}
