@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -215,5 +217,51 @@ func BenchmarkRematch(b *testing.B) {
 	compare(b, "rematch/plan", ours, theirs)
 	if files[0] != 50_003 || files[1] >= files[0] {
 		b.Fatalf("files by rules: %v", files)
+	}
+}
+
+// BenchmarkMemory plans and packs 100,000 files in a process of its own and
+// reports the most memory that it held, in MB: wanted is less than 64.
+func BenchmarkMemory(b *testing.B) {
+	if runtime.GOOS != "linux" {
+		b.Skip("the most memory that a process held is read from /proc")
+	}
+	root := filepath.Join(b.TempDir(), "many")
+	smallTree(b, root, 100_000)
+	worst := 0.0
+	for b.Loop() {
+		cmd := exec.Command(os.Args[0], "-test.run", "^TestMemoryOf$", "-test.v")
+		cmd.Env = append(os.Environ(), "BUNDLE_MEMORY_OF="+root)
+		out, err := cmd.CombinedOutput()
+		_, rest, found := strings.Cut(string(out), "VmHWM:")
+		var kilobytes float64
+		if _, scanErr := fmt.Sscan(rest, &kilobytes); err != nil || scanErr != nil || !found {
+			b.Fatalf("%v, %v\n%s", err, scanErr, out)
+		}
+		worst = max(worst, kilobytes*1024/1e6)
+	}
+	b.ReportMetric(worst, "peak-MB")
+	if worst >= 64 {
+		b.Errorf("%.1f MB", worst)
+	}
+}
+
+// TestMemoryOf is the process that BenchmarkMemory starts.
+func TestMemoryOf(t *testing.T) {
+	root := os.Getenv("BUNDLE_MEMORY_OF")
+	if root == "" {
+		t.Skip("only BenchmarkMemory asks for it")
+	}
+	spool, err := mustPlan(t, Options{Dir: root}).Spool(t.Context(), t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := spool.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.SplitSeq(string(readFile(t, "/proc/self/status")), "\n") {
+		if strings.HasPrefix(line, "VmHWM:") {
+			fmt.Println(line)
+		}
 	}
 }

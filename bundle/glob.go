@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -22,8 +23,8 @@ type glob struct {
 	// either end. They are compared as strings: a plan asks tens of thousands of
 	// times.
 	shape  shape
-	prefix string // of a literal, and what stands before a single star
-	suffix string // what stands after a single star
+	prefix string // the literal text at the start; of shapeLiteral all of it
+	suffix string // the literal text at the end, behind a star, class or "?"
 }
 
 type shape uint8
@@ -96,39 +97,45 @@ func literal(c rune, text string) rune {
 	return c
 }
 
-// classify finds out whether the pattern is simple enough to be compared as text.
+// classify finds the literal text at both ends, and whether there is more to
+// compare.
 func (g *glob) classify() {
-	var text [2]strings.Builder
-	stars := 0
-	for _, t := range g.tokens {
-		switch {
-		case t.kind == tokenStar:
-			stars++
-		case t.kind != tokenChar || t.char >= invalidByte:
-			return
-		}
-		if stars > 1 {
-			return
-		}
-		if t.kind == tokenChar {
-			text[stars].WriteRune(t.char)
-		}
+	isText := func(t token) bool { return t.kind == tokenChar && t.char < invalidByte }
+	first := slices.IndexFunc(g.tokens, func(t token) bool { return !isText(t) })
+	if first < 0 {
+		g.shape, g.prefix = shapeLiteral, textOf(g.tokens)
+		return
 	}
-	g.prefix, g.suffix = text[0].String(), text[1].String()
-	g.shape = shapeLiteral
-	if stars == 1 {
+	last := len(g.tokens)
+	for isText(g.tokens[last-1]) {
+		last--
+	}
+	g.prefix, g.suffix = textOf(g.tokens[:first]), textOf(g.tokens[last:])
+	switch {
+	case last == first+1 && g.tokens[first].kind == tokenStar:
 		g.shape = shapeOneStar
+	case g.suffix == "/":
+		g.suffix = "" // of `**/`, which also matches the end of a string
 	}
+}
+
+func textOf(tokens []token) string {
+	var b strings.Builder
+	for _, t := range tokens {
+		b.WriteRune(t.char)
+	}
+	return b.String()
 }
 
 // match reports whether the pattern matches the whole of s.
 func (g *glob) match(s string) bool {
-	switch g.shape {
-	case shapeLiteral:
+	switch {
+	case g.shape == shapeLiteral:
 		return s == g.prefix
-	case shapeOneStar:
-		return len(s) >= len(g.prefix)+len(g.suffix) &&
-			strings.HasPrefix(s, g.prefix) && strings.HasSuffix(s, g.suffix)
+	case len(s) < len(g.prefix)+len(g.suffix) || !strings.HasSuffix(s, g.suffix) || !strings.HasPrefix(s, g.prefix):
+		return false
+	case g.shape == shapeOneStar:
+		return true
 	default:
 		return g.matchTokens(s)
 	}

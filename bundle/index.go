@@ -275,6 +275,8 @@ func (w *walker) park(path string, d *dir) {
 	if d == nil {
 		return
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.tree.parked == nil {
 		w.tree.parked = map[string]*dir{}
 	}
@@ -283,12 +285,14 @@ func (w *walker) park(path string, d *dir) {
 
 // resume enters a directory, with what was known of it if it was parked.
 func (w *walker) resume(n *node) {
+	w.mu.Lock()
 	parked := w.tree.parked[n.path]
+	delete(w.tree.parked, n.path)
+	w.mu.Unlock()
 	if parked == nil {
 		w.enter(n.dir, n.path, n.outside)
 		return
 	}
-	delete(w.tree.parked, n.path)
 	parked.parent = n.dir.parent
 	n.dir = parked
 	w.rematch(parked)
@@ -307,16 +311,46 @@ func (w *walker) rematch(d *dir) {
 		switch {
 		case n.kind != kindDir:
 		case n.excluded():
+			if n.dir == nil {
+				break
+			}
+			w.setTally(n.path, w.tallyKnown(n.dir))
 			w.park(n.path, n.dir)
 			n.dir = nil
-			w.tally(n.path, filepath.Join(d.abs, n.name()))
 		case n.dir == nil:
 			n.dir = &dir{abs: filepath.Join(d.abs, n.name()), parent: d, virtual: w.overlay.isVirtual(filepath.Join(d.abs, n.name()))}
 			w.resume(n)
 		default:
-			w.rematch(n.dir)
+			w.beside(func() { w.rematch(n.dir) })
 		}
 	}
+}
+
+// tallyKnown counts like tally what is known of a directory.
+func (w *walker) tallyKnown(d *dir) tally {
+	var sum tally
+	for i := range d.nodes {
+		n := &d.nodes[i]
+		switch {
+		case n.reason == reasonGit:
+		case n.kind == kindFile && n.link == nil:
+			sum.files++
+			sum.bytes += n.size
+		case n.kind == kindDir && n.link == nil:
+			below := w.tallyOf(n.path)
+			if n.dir != nil {
+				below = w.tallyKnown(n.dir)
+			}
+			sum = tally{sum.files + below.files, sum.bytes + below.bytes, sum.partial || below.partial}
+		}
+	}
+	return sum
+}
+
+func (w *walker) tallyOf(path string) tally {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.tree.tallies[path]
 }
 
 // isVirtual reports whether a directory exists in the editor only.

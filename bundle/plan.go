@@ -54,6 +54,7 @@ type builder struct {
 	artifacts map[string]*tree      // by tree hash
 	output    map[string]int64      // bytes of build output, by its directory in the bundle
 	rules     map[*rule]*Rule
+	badName   string // the first name that is not UTF-8
 }
 
 // environment is the project that the job activates.
@@ -241,7 +242,7 @@ func (b *builder) finish() (*Plan, error) {
 	for i := range p.Files {
 		p.Bytes += p.Files[i].Bytes
 	}
-	if err := checkNames(p, b.options.WindowsImage); err != nil {
+	if err := b.checkNames(); err != nil {
 		return nil, err
 	}
 	p.TarSize = tarSize(p)
@@ -343,6 +344,9 @@ func (b *builder) addDir(t *tree, d *dir, prefix, output string) (any bool) {
 			continue
 		}
 		any = true
+		if n.badName && b.badName == "" {
+			b.badName = n.path
+		}
 		path := n.path
 		if prefix != "" {
 			path = prefix + path
@@ -405,8 +409,7 @@ func (b *builder) count(r *rule, files int, bytes int64) {
 func (b *builder) exclude(t *tree, n *node, prefix string) {
 	path := prefix + n.path
 	if n.reason == reasonNone {
-		ref := b.ref(n.rule, prefix)
-		b.plan.Excluded = append(b.plan.Excluded, Exclusion{Path: path, Rule: &ref})
+		b.plan.Excluded = append(b.plan.Excluded, Exclusion{Path: path, Rule: &b.rules[n.rule].RuleRef})
 		if n.kind != kindDir {
 			b.count(n.rule, 1, n.size)
 			return

@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // The tar format, as Tar.jl writes it: ustar, with an extended (PAX) header for
@@ -152,16 +151,17 @@ func (p *Plan) headerSize(path string) int64 {
 func (p *Plan) entryName(path string) string { return p.Name + "/" + path }
 
 // checkNames refuses paths that cannot travel.
-func checkNames(p *Plan, windows bool) error {
-	for i := range p.Files {
-		name := p.Files[i].Path
-		if !utf8.ValidString(name) {
-			return &NameError{Path: name, Reason: "it is not valid UTF-8"}
-		}
-		if windows {
-			if reason := refusedByWindows(name); reason != "" {
-				return &NameError{Path: name, Reason: reason}
-			}
+func (b *builder) checkNames() error {
+	if b.badName != "" {
+		return &NameError{Path: b.badName, Reason: "it is not valid UTF-8"}
+	}
+	if !b.options.WindowsImage {
+		return nil
+	}
+	for i := range b.plan.Files {
+		name := b.plan.Files[i].Path
+		if reason := refusedByWindows(name); reason != "" {
+			return &NameError{Path: name, Reason: reason}
 		}
 	}
 	return nil

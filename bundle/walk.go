@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode/utf8"
 )
 
 // tree is a directory that was walked: the bundle's root or a package that
@@ -66,6 +67,7 @@ type node struct {
 	natural reason // what it is that stays out by itself
 	reason  reason // why it stays out, other than by a rule
 	exec    bool
+	badName bool // not UTF-8
 	secret  bool // it is called as files with secrets are
 	outside bool // read through a link that leads out of the tree
 }
@@ -130,7 +132,7 @@ type walker struct {
 	spare chan struct{}  // holds a token for each goroutine that runs beside the first
 	group sync.WaitGroup // of those goroutines
 
-	mu     sync.Mutex // guards errors, and is held while allow is asked: one question at a time
+	mu     sync.Mutex // guards errors and the tree's maps, and is held while allow is asked: one question at a time
 	errors map[string]error
 }
 
@@ -233,7 +235,7 @@ func (w *walker) read(d *dir, path string, outside bool) error {
 		n := &d.nodes[i]
 		n.path = join(path, entry.name)
 		n.outside = outside
-		n.secret = isSecret(entry.name)
+		n.secret, n.badName = isSecret(entry.name), !utf8.ValidString(entry.name)
 		if err := w.stat(d, n, entry); err != nil {
 			return err
 		}
@@ -283,6 +285,10 @@ func (w *walker) tally(path, abs string) {
 			}
 		}
 	}
+	w.setTally(path, sum)
+}
+
+func (w *walker) setTally(path string, sum tally) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.tree.tallies == nil {
