@@ -3,7 +3,9 @@ package commands
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"juliahub-lsp/bundle"
@@ -106,6 +108,8 @@ type JobPreview struct {
 	Env          map[string]string `json:"env,omitempty"`
 	Unsaved      []string          `json:"unsaved,omitempty"`
 	Results      string            `json:"results,omitempty"` // directory of downloads
+	Last         string            `json:"last,omitempty"`    // the file's last submission, a UUID
+	Changes      []string          `json:"changes,omitempty"` // since that
 }
 
 // PreviewJob says what a submission of the file would send, and sends nothing.
@@ -132,6 +136,7 @@ func (s *Session) preview(ctx context.Context, q *request) (JobPreview, error) {
 		Nodes: max(1, profile.NNodes), LimitHours: profile.LimitHours, Env: profile.Env, Unsaved: q.unsaved,
 		Results: filepath.Join(r.ResultsIn, filepath.FromSlash(r.ResultsDir)),
 	}
+	p.Last, p.Changes = s.changesSince(q, &env)
 	if q.settings.ServerFromFile { // nothing is asked of a server that nobody allowed yet
 		return p, nil
 	}
@@ -150,6 +155,56 @@ func (s *Session) preview(ctx context.Context, q *request) (JobPreview, error) {
 	p.Node, p.PricePerHour = node.String(), node.PricePerHour*float64(p.Nodes)
 	p.MostCost = p.PricePerHour * float64(p.LimitHours)
 	return p, nil
+}
+
+// changesSince says what a submission would send otherwise than the last one
+// of the file did.
+func (s *Session) changesSince(q *request, env *environment) (last string, changes []string) {
+	r, ok := s.ledger.Newest(func(r *track.Record) bool { return r.Sent != nil && cmpDir(r.File, r.URI) == q.key() })
+	if !ok {
+		return "", nil
+	}
+	change := func(format string, args ...any) { changes = append(changes, fmt.Sprintf(format, args...)) }
+	if r.Kind != q.kind {
+		change("it went as %s", r.Kind)
+	}
+	if r.Profile != q.settings.ProfileName {
+		change("profile: %q became %q", r.Profile, q.settings.ProfileName)
+	}
+	if limit := q.settings.Profile.LimitHours; r.LimitHours != limit {
+		change("time limit: %d h became %d h (0 = none)", r.LimitHours, limit)
+	}
+	if nodes := max(1, q.settings.Profile.NNodes); r.Nodes != nodes {
+		change("nodes: %d became %d", r.Nodes, nodes)
+	}
+	if old, now := r.Provenance["manifest_sha256"], env.manifestSHA256(); r.Kind == q.kind && old != now {
+		change("the manifest: %s became %s", shortHash(old), shortHash(now))
+	}
+	if text, err := s.submittedText(r.Submission); err == nil {
+		if added, removed := changedLines(text, q.whole); added+removed > 0 {
+			change("the script: %d lines added, %d removed", added, removed)
+		}
+	}
+	return r.Submission, changes
+}
+
+func shortHash(sum string) string {
+	if sum == "" {
+		return "none"
+	}
+	return sum[:min(8, len(sum))]
+}
+
+// changedLines counts the lines that are only in one of two texts.
+func changedLines(old, now string) (added, removed int) {
+	oldLines, newLines := hashLines(splitLines(old)), hashLines(splitLines(now))
+	kept := 0
+	for _, place := range mapLines(oldLines, newLines) {
+		if place >= 0 {
+			kept++
+		}
+	}
+	return len(newLines) - kept, len(oldLines) - kept
 }
 
 func (p JobPreview) text() string {
@@ -174,11 +229,20 @@ func (p JobPreview) text() string {
 	} else {
 		line("Limit", "none")
 	}
-	for name, value := range p.Env {
-		line("Variable", name+"="+value)
+	for _, name := range slices.Sorted(maps.Keys(p.Env)) {
+		line("Variable", name+"="+p.Env[name])
 	}
 	line("Unsaved", strings.Join(p.Unsaved, ", "))
 	line("Results", p.Results)
+	if p.Last != "" {
+		b.WriteString("\nSince the last submission\n\n")
+		for _, change := range p.Changes {
+			fmt.Fprintf(&b, "  %s\n", change)
+		}
+		if len(p.Changes) == 0 {
+			b.WriteString("  nothing changed\n")
+		}
+	}
 	fmt.Fprintf(&b, "\nCode\n\n%s\n", p.Code)
 	return b.String()
 }

@@ -320,6 +320,3 @@ func (s *Session) sayNoLocks(err error) {
 	s.cfg.UI.Say(s.ctx, Warning, "The file system of "+s.ledger.Dir()+
 		" cannot lock files, so jobs are not tracked from here. Set XDG_STATE_HOME to a local directory.")
 }
-
-// StateDir returns the directory of the submissions' records.
-func (s *Session) StateDir() string { return s.ledger.Dir() }

@@ -447,3 +447,63 @@ func TestLogsOfAJobSubmittedElsewhere(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestPreviewSaysWhatWouldBeSentAndWhatChanged(t *testing.T) {
+	w := newWorld(t, emulator.Config{})
+	w.write("Project.toml", "[deps]\n")
+	w.write("Manifest.toml", "manifest_format = \"2.0\"\n")
+	path := w.write("a.jl", "1\n2\n")
+	s, ui := w.session()
+	first, err := s.PreviewJob(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.Code != "1\n2\n" || first.Node == "" || first.Manifest != filepath.Join(w.dir, "Manifest.toml") || first.Last != "" {
+		t.Errorf("%+v", first)
+	}
+	if w.hub.Counters()["POST /juliaruncloud/submit_job"] != 0 {
+		t.Error("a preview submitted something")
+	}
+	sub, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write("a.jl", "1\n3\n4\n")
+	w.write("Manifest.toml", "manifest_format = \"2.1\"\n")
+	second, err := s.PreviewJob(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.Last != sub.Submission || len(second.Changes) != 2 || !strings.Contains(strings.Join(second.Changes, "; "), "2 lines added, 1 removed") {
+		t.Errorf("changes: %q", second.Changes)
+	}
+	if len(ui.shown) != 2 || !strings.Contains(ui.shown[1], "Since the last submission") {
+		t.Errorf("shown: %q", ui.shown)
+	}
+}
+
+func TestPreviewBundle(t *testing.T) {
+	w := newWorld(t, emulator.Config{})
+	w.write("Project.toml", "[deps]\n")
+	w.write("Manifest.toml", "")
+	w.write("big.csv", "1,2\n")
+	w.write(".juliabundleignore", "*.csv\n")
+	path := w.write("a.jl", "1\n")
+	s, ui := w.session()
+	for _, c := range commands.Table() {
+		if c.ID != "juliahub.previewBundle" {
+			continue
+		}
+		answer, err := c.Run(t.Context(), s, script(path, commands.SubmitArgs{Wait: true}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := json.Marshal(answer)
+		if err != nil || !strings.Contains(string(data), `"state":"done"`) || !strings.Contains(string(data), `"path":"big.csv"`) {
+			t.Errorf("%s, %v", data, err)
+		}
+	}
+	if len(ui.shown) != 1 || !strings.Contains(ui.shown[0], ".juliabundleignore:1") {
+		t.Errorf("shown: %q", ui.shown)
+	}
+}
