@@ -26,6 +26,8 @@ const ignoreFile = ".juliabundleignore"
 // ignorePlan is what a bundle would hold, as far as ignore files are concerned.
 type ignorePlan struct {
 	root     string // absolute
+	files    int
+	bytes    int64
 	problems func(lint.Read) []lint.Problem
 	rule     func(file string, line int) (lint.RuleInfo, bool) // file in the bundle, line from 1
 	paths    func(file, typed string) []string
@@ -47,7 +49,7 @@ func (r realSession) ignorePlan(ctx context.Context, in commands.Input) (*ignore
 		return nil, err
 	}
 	return &ignorePlan{
-		root:     plan.Root,
+		root: plan.Root, files: len(plan.Files), bytes: plan.Bytes,
 		problems: func(read lint.Read) []lint.Problem { return lint.Ignore(plan, read) },
 		rule:     func(file string, line int) (lint.RuleInfo, bool) { return lint.RuleAt(plan, file, line) },
 		paths:    func(file, typed string) []string { return lint.IgnorePaths(plan, file, typed) },
@@ -265,11 +267,15 @@ func (a *advisor) profilesOf(path string) []string {
 
 func (a *advisor) keepPlan(path string, plan *ignorePlan) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	before := a.plans[path]
 	if plan == nil {
 		delete(a.plans, path)
 	} else {
 		a.plans[path] = plan
+	}
+	a.mu.Unlock()
+	if plan != nil && (before == nil || before.files != plan.files || before.bytes != plan.bytes) {
+		a.s.lenses.refresh()
 	}
 }
 

@@ -103,6 +103,11 @@ func TestAdviceOnIgnoreFile(t *testing.T) {
 	if got := labels(e, uri, 3, 0); !slices.Contains(got, "src/") || !slices.Contains(got, "data/") {
 		t.Errorf("completion %q", got)
 	}
+	if got := lensText(e, uri); !strings.HasPrefix(got, "Bundle: ") || !strings.Contains(got, "files") {
+		t.Errorf("lens %q", got)
+	}
+	e.Do(uri, "Preview bundle", nil)
+	e.Await(lsptest.Shows("bundle.txt"))
 	e.SetBuffer(uri, "*.csv\n")
 	e.Await(lsptest.That("the hint to go", func(s *lsptest.State) bool {
 		return !slices.ContainsFunc(s.Diagnostics[uri], func(d lsptest.Diagnostic) bool { return d.Range.Start.Line == 1 })

@@ -92,10 +92,16 @@ func isLive(state commands.State) bool {
 func (s *Server) codeAction(_ context.Context, w *world, p *codeActionParams) (any, error) {
 	offer := offered{s: s, only: p.Context.Only, actions: []protocol.CommandOrCodeAction{}}
 	s.addQuickFixes(&offer, w, p)
-	if p.Context.TriggerKind == triggerAutomatic || !w.isJulia(p.TextDocument.URI) {
+	target := map[string]any{"uri": p.TextDocument.URI}
+	switch path, err := pathOf(p.TextDocument.URI); {
+	case p.Context.TriggerKind == triggerAutomatic:
+		return offer.actions, nil
+	case err == nil && isProjectPart(path):
+		offer.add("Preview bundle", commandPreviewBundle, kindJob+".preview.bundle", target, "")
+		return offer.actions, nil
+	case !w.isJulia(p.TextDocument.URI):
 		return offer.actions, nil
 	}
-	target := map[string]any{"uri": p.TextDocument.URI}
 	offer.add("Submit as script", "juliahub.submitScript", kindJob+".submit.script", target, "")
 	if !p.Range.empty() {
 		offer.add("Submit selection as script", "juliahub.submitScript", kindJob+".submit.selection",
@@ -108,7 +114,7 @@ func (s *Server) codeAction(_ context.Context, w *world, p *codeActionParams) (a
 	offer.add("Submit project as appbundle", "juliahub.submitAppBundle", kindJob+".submit.appbundle", target, noProject)
 	s.addProfileActions(&offer, p.TextDocument.URI)
 	offer.add("Preview job", "juliahub.previewJob", kindJob+".preview.job", target, "")
-	offer.add("Preview bundle", "juliahub.previewBundle", kindJob+".preview.bundle", target, noProject)
+	offer.add("Preview bundle", commandPreviewBundle, kindJob+".preview.bundle", target, noProject)
 	s.addJobActions(&offer, p.TextDocument.URI)
 	return offer.actions, nil
 }

@@ -3,6 +3,7 @@ package lsp
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -12,37 +13,65 @@ import (
 )
 
 // codeLens shows above a Julia file what can be done and how its newest job is,
-// from cached state alone.
+// and above an ignore file what the bundle holds, from cached state alone.
 func (s *Server) codeLens(_ context.Context, w *world, p *codeLensParams) (any, error) {
-	lenses := []protocol.CodeLens{}
+	above := lenses{s: s, list: []protocol.CodeLens{}}
 	uri := p.TextDocument.URI
-	if !w.isJulia(uri) || !w.settings.flag(true, "codeLens", "enabled") {
-		return lenses, nil
+	switch {
+	case !w.settings.flag(true, "codeLens", "enabled"):
+	case w.isJulia(uri):
+		above.script(uri)
+	default:
+		above.ignore(uri)
 	}
-	add := func(title, command string, args map[string]any) {
-		if _, ok := s.command(command); ok {
-			lenses = append(lenses, protocol.CodeLens{Command: commandOf(title, command, args)})
-		}
+	return above.list, nil
+}
+
+// lenses collects what stands above the first line of a file.
+type lenses struct {
+	s    *Server
+	list []protocol.CodeLens
+}
+
+// add adds a lens, if the table has its command.
+func (l *lenses) add(title, command string, args map[string]any) {
+	if _, ok := l.s.command(command); ok {
+		l.list = append(l.list, protocol.CodeLens{Command: commandOf(title, command, args)})
 	}
-	add("▶ Submit", "juliahub.submitScript", map[string]any{"uri": uri})
+}
+
+func (l *lenses) script(uri string) {
+	l.add("▶ Submit", "juliahub.submitScript", map[string]any{"uri": uri})
 	if !isUntitled(uri) {
-		add("▶ Appbundle", "juliahub.submitAppBundle", map[string]any{"uri": uri})
+		l.add("▶ Appbundle", "juliahub.submitAppBundle", map[string]any{"uri": uri})
 	}
-	job, ok := s.newestJob(uri)
+	job, ok := l.s.newestJob(uri)
 	if !ok {
-		return lenses, nil
+		return
 	}
 	target := map[string]any{"submission": job.Submission}
-	add(jobTitle(job, time.Now()), "juliahub.job", target)
+	l.add(jobTitle(job, time.Now()), "juliahub.job", target)
 	if job.ID != "" {
-		add("Logs", "juliahub.logs", target)
+		l.add("Logs", "juliahub.logs", target)
 	}
-	if isLive(job.State) {
-		add("Cancel", "juliahub.cancelJob", target)
-	} else if job.ID != "" {
-		add("Results", "juliahub.downloadResults", target)
+	switch {
+	case isLive(job.State):
+		l.add("Cancel", "juliahub.cancelJob", target)
+	case job.ID != "":
+		l.add("Results", "juliahub.downloadResults", target)
+		l.add("Run again", "juliahub.rerun", target)
 	}
-	return lenses, nil
+}
+
+func (l *lenses) ignore(uri string) {
+	path, err := pathOf(uri)
+	if err != nil {
+		return
+	}
+	if plan := l.s.advice.planOf(path); plan != nil {
+		l.add(fmt.Sprintf("Bundle: %s, %s", plural(plan.files, "file"), bytesText(plan.bytes)),
+			commandPreviewBundle, map[string]any{"uri": uri})
+	}
 }
 
 // jobTitle says how a job is: its state, its minutes, what it has cost.
@@ -113,7 +142,7 @@ func duration(d time.Duration) string {
 
 // Refreshing makes the client ask every server for its lenses, so it is done
 // when a job's state changes, for the minutes once a minute, and not at all
-// while no Julia file is open.
+// while nothing of ours is open.
 const (
 	lensGap  = time.Second // between two refreshes, however many changes
 	lensTick = time.Minute
@@ -156,7 +185,7 @@ func (l *lensRefresher) loop() {
 				continue
 			}
 		}
-		if !l.s.anyJuliaOpen() {
+		if !l.s.anyLensOpen() {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(l.s.ctx, callTimeout)
@@ -172,9 +201,10 @@ func (l *lensRefresher) loop() {
 	}
 }
 
-func (s *Server) anyJuliaOpen() bool {
+// anyLensOpen says whether a document is open that may have lenses.
+func (s *Server) anyLensOpen() bool {
 	for _, d := range s.world.Load().docs {
-		if d.isJulia() {
+		if d.isJulia() || filepath.Base(d.path) == ignoreFile {
 			return true
 		}
 	}

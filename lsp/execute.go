@@ -5,6 +5,7 @@ import (
 	"context"
 	stdjson "encoding/json"
 	"fmt"
+	"path/filepath"
 
 	"github.com/go-json-experiment/json"
 	"go.lsp.dev/jsonrpc2"
@@ -24,7 +25,7 @@ func (s *Server) executeCommand(ctx context.Context, w *world, p *executeCommand
 		return nil, err
 	}
 	in := commands.Input{Args: args, Show: !s.caps.juliahub}
-	if err := s.fillInput(ctx, w, &in); err != nil {
+	if err := s.fillInput(ctx, w, command.ID, &in); err != nil {
 		return nil, err
 	}
 	s.startSession()
@@ -66,7 +67,7 @@ func decodeArguments(p *executeCommandParams, into any) error {
 }
 
 // fillInput adds the editor's state to a command's arguments.
-func (s *Server) fillInput(ctx context.Context, w *world, in *commands.Input) error {
+func (s *Server) fillInput(ctx context.Context, w *world, command string, in *commands.Input) error {
 	var (
 		uri  string
 		show *bool
@@ -92,6 +93,10 @@ func (s *Server) fillInput(ctx context.Context, w *world, in *commands.Input) er
 	if err != nil {
 		return err
 	}
+	if command == commandPreviewBundle && isProjectPart(doc.Path) {
+		in.Dir = projectDir(filepath.Dir(doc.Path))
+		return nil
+	}
 	in.File = &doc
 	a, submits := in.Args.(*commands.SubmitArgs)
 	if submits && !doc.Open && doc.Path == "" {
@@ -103,6 +108,13 @@ func (s *Server) fillInput(ctx context.Context, w *world, in *commands.Input) er
 	}
 	return nil
 }
+
+// commandPreviewBundle also takes the files that say what a project's bundle
+// holds: what it previews is the project, then, without a script.
+const commandPreviewBundle = "juliahub.previewBundle"
+
+// isProjectPart says whether a file tells what a project's bundle holds.
+func isProjectPart(path string) bool { return isAdvised(path) && !isJuliaName(path) }
 
 func spanOf(r commands.Range) span {
 	return span{

@@ -92,7 +92,7 @@ func TestCodeActions(t *testing.T) {
 	if got := e.Actions(uri, lsptest.Range{}, map[string]any{"triggerKind": 1}); len(got) != 9 {
 		t.Errorf("asked: %q", titles(got))
 	}
-	for _, other := range []string{"file:///a/Project.toml", "vscode-remote://h/a.jl", "file:///a/x.py"} {
+	for _, other := range []string{"file:///a/Other.toml", "vscode-remote://h/a.jl", "file:///a/x.py"} {
 		if got := e.Actions(other, lsptest.Range{}, nil); got == nil || len(got) != 0 {
 			t.Errorf("%s: %q", other, titles(got))
 		}
@@ -135,9 +135,9 @@ func TestCodeLens(t *testing.T) {
 	for state, want := range map[commands.State]string{
 		"":                       "▶ Submit · ▶ Appbundle",
 		commands.StateRunning:    "▶ Submit · ▶ Appbundle · ● Running 12m/1h · Logs · Cancel",
-		commands.StateCompleted:  "▶ Submit · ▶ Appbundle · ✓ Completed 12m · Logs · Results",
-		commands.StateFailed:     "▶ Submit · ▶ Appbundle · ✗ Failed 12m · Logs · Results",
-		commands.StateStopped:    "▶ Submit · ▶ Appbundle · ■ Stopped 12m · Logs · Results",
+		commands.StateCompleted:  "▶ Submit · ▶ Appbundle · ✓ Completed 12m · Logs · Results · Run again",
+		commands.StateFailed:     "▶ Submit · ▶ Appbundle · ✗ Failed 12m · Logs · Results · Run again",
+		commands.StateStopped:    "▶ Submit · ▶ Appbundle · ■ Stopped 12m · Logs · Results · Run again",
 		commands.StateSubmitting: "▶ Submit · ▶ Appbundle · ○ Submitting · Logs · Cancel",
 	} {
 		if r.have(oneJob(state)); state == "" {
