@@ -35,6 +35,8 @@ type tokens struct {
 	last   *authFile  // what was read or refreshed last; nil = none
 	flight *flight    // the refresh under way; nil = none
 	failed failure    // the last refresh, if it failed
+
+	suspected time.Time // when a token was last replaced on mere suspicion
 }
 
 // flight is one refresh that everybody who needs it waits for.
@@ -55,6 +57,7 @@ const (
 	refreshEarly   = 5 * time.Minute  // Pkg does it ten minutes before the end
 	refreshTime    = time.Minute      // for a refresh as a whole
 	refreshAgain   = 30 * time.Second // after one that failed on the network
+	suspectAgain   = 10 * time.Minute
 	lockRetry      = 100 * time.Millisecond
 	rereadAttempts = 3
 )
@@ -170,6 +173,21 @@ func (t *tokens) replace(ctx context.Context, refused string) (string, error) {
 		return "", err
 	}
 	return renewed.token(), nil
+}
+
+// suspect is replace for a token that is only perhaps to blame: it refreshes
+// rarely, for the server may just be broken.
+func (t *tokens) suspect(ctx context.Context, token string) (string, error) {
+	t.mu.Lock()
+	again := !t.suspected.IsZero() && t.now().Before(t.suspected.Add(suspectAgain))
+	if !again {
+		t.suspected = t.now()
+	}
+	t.mu.Unlock()
+	if again {
+		return t.current(ctx)
+	}
+	return t.replace(ctx, token)
 }
 
 // isDue reports whether it is time to refresh: a fifth of its life before a

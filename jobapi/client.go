@@ -191,7 +191,7 @@ func (r *request) withBody(data []byte) *request {
 	return r
 }
 
-// answer is a successful answer. Whoever gets one closes its body.
+// answer is an answer of the server. Whoever gets one closes its body.
 type answer struct {
 	status int
 	header http.Header
@@ -221,19 +221,19 @@ func (c *Client) do(ctx context.Context, r *request) (*answer, error) {
 			return nil, err
 		}
 		got, err := c.follow(ctx, r, u, token)
-		if auth, ok := errors.AsType[*AuthError](err); ok && !renewed && r.ownToken() {
+		last := r.once || n >= c.limits.attempts || !c.worthRepeating(ctx, err)
+		if !renewed && r.ownToken() && blamesToken(err, last) {
 			renewed = true
-			fresh, tokenErr := c.tokens.replace(ctx, token)
+			fresh, tokenErr := c.otherToken(ctx, token, err)
 			if tokenErr != nil {
 				return nil, tokenErr
 			}
-			if fresh == token {
-				return nil, auth
+			if fresh != token {
+				token = fresh
+				continue
 			}
-			token = fresh
-			continue
 		}
-		if err == nil || r.once || n >= c.limits.attempts || !c.worthRepeating(ctx, err) {
+		if err == nil || last {
 			return got, err
 		}
 		gap := max(gaps.NextBackOff(), RetryAfter(err))
@@ -245,6 +245,28 @@ func (c *Client) do(ctx context.Context, r *request) (*answer, error) {
 			return nil, fmt.Errorf("%s: %w", r.what, err)
 		}
 	}
+}
+
+// blamesToken reports whether the token may be why a request failed: a 401, or
+// a 500 that stays, as old servers answer to a bad token.
+func blamesToken(err error, last bool) bool {
+	if _, ok := errors.AsType[*AuthError](err); ok {
+		return true
+	}
+	e, ok := errors.AsType[*ServerError](err)
+	return ok && e.Status == http.StatusInternalServerError && last
+}
+
+// otherToken returns another token to try, or the same when there is none.
+func (c *Client) otherToken(ctx context.Context, token string, err error) (string, error) {
+	if _, ok := errors.AsType[*AuthError](err); ok {
+		return c.tokens.replace(ctx, token)
+	}
+	fresh, tokenErr := c.tokens.suspect(ctx, token)
+	if tokenErr != nil {
+		return token, nil //nolint:nilerr // the server's own error says more
+	}
+	return fresh, nil
 }
 
 func (r *request) ownToken() bool { return !r.anonymous && r.bearer == "" }
@@ -335,23 +357,22 @@ func keepHeaders(from http.Header, names ...string) http.Header {
 // attempt sends a request once. Redirects are returned as they are, unless the
 // request is single; other answers than 2xx are errors.
 func (c *Client) attempt(ctx context.Context, r *request, u *url.URL, token string) (*answer, error) {
-	response, err := c.roundTrip(ctx, r, u, token)
+	got, err := c.roundTrip(ctx, r, u, token)
 	if err != nil {
 		return nil, err
 	}
 	if u.Host == c.base.Host {
-		c.learnSkew(response)
+		c.learnSkew(got.header)
 	}
-	got := &answer{response.StatusCode, response.Header, response.Body, response.ContentLength}
 	if got.status >= 200 && got.status < 300 || got.status >= 300 && got.status < 400 && !r.single {
 		return got, nil
 	}
-	defer func() { _ = response.Body.Close() }() // the error below matters more
+	defer func() { _ = got.body.Close() }() // the error below matters more
 	return nil, c.failure(r, u, got, token)
 }
 
 // roundTrip is one request on the wire and the head of its answer.
-func (c *Client) roundTrip(ctx context.Context, r *request, u *url.URL, token string) (*http.Response, error) {
+func (c *Client) roundTrip(ctx context.Context, r *request, u *url.URL, token string) (*answer, error) {
 	req := &http.Request{Method: r.method, URL: u, Host: u.Host, Header: r.header.Clone(), ProtoMajor: 1, ProtoMinor: 1}
 	if req.Header == nil {
 		req.Header = http.Header{}
@@ -387,7 +408,7 @@ func (c *Client) roundTrip(ctx context.Context, r *request, u *url.URL, token st
 	}
 	began := c.now()
 	sending.allow(head)
-	response, err := transport.RoundTrip(req.WithContext(traced(ctx, r)))
+	response, err := transport.RoundTrip(req.WithContext(traced(ctx, r))) //nolint:bodyclose // it is in the answer, for the caller to close
 	sending.end()
 	c.logRequest(ctx, req, response, err, began)
 	if err != nil {
@@ -395,11 +416,11 @@ func (c *Client) roundTrip(ctx context.Context, r *request, u *url.URL, token st
 		stop(nil)
 		return nil, err
 	}
-	response.Body = &watchedBody{
+	body := &watchedBody{
 		ReadCloser: response.Body, watch: &watch{cancel: stop}, stall: c.limits.stall,
 		fail: func(err error) error { return c.broken(ctx, r, u, err) }, done: func() { stop(nil) },
 	}
-	return response, nil
+	return &answer{response.StatusCode, response.Header, body, response.ContentLength}, nil
 }
 
 func (c *Client) logRequest(ctx context.Context, req *http.Request, response *http.Response, err error, began time.Time) {
@@ -427,8 +448,8 @@ func (c *Client) broken(ctx context.Context, r *request, u *url.URL, err error) 
 	return &NetworkError{What: r.what, Host: u.Host, Err: withoutURL(err)}
 }
 
-func (c *Client) learnSkew(response *http.Response) {
-	date, err := http.ParseTime(response.Header.Get("Date"))
+func (c *Client) learnSkew(header http.Header) {
+	date, err := http.ParseTime(header.Get("Date"))
 	if err != nil {
 		return
 	}

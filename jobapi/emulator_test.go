@@ -9,11 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"juliahub-lsp/internal/depot"
@@ -59,6 +62,7 @@ func newClient(t *testing.T, e *emulator.Emulator, cfg jobapi.Config) *jobapi.Cl
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Hurry()
 	t.Cleanup(c.Close)
 	return c
 }
@@ -245,16 +249,13 @@ func TestKillAndExtendStory(t *testing.T) {
 // TestRefreshStory: tokens that end in the middle of work, with many at it.
 func TestRefreshStory(t *testing.T) {
 	e, _ := startEmulator(t, emulator.Config{})
-	home := t.TempDir()
-	text, err := e.AuthTOML()
+	home := signInFile(t, e)
+	path := filepath.Join(home, ".julia", "servers", depot.ServerDir(e.Info().URL), "auth.toml")
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(home, ".julia", "servers", depot.ServerDir(e.Info().URL), "auth.toml")
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text+"\nkept = \"yes\"\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, append(text, "\nkept = \"yes\"\n"...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -353,3 +354,249 @@ func TestWrongHash(t *testing.T) {
 
 // waitForever is the program of a job that runs until it is stopped.
 func waitForever(ctx context.Context, s *emulator.Stage) error { return s.Wait(ctx, time.Hour) }
+
+// signInFile writes a token file for the emulator and returns the home that it is in.
+func signInFile(t *testing.T, e *emulator.Emulator) (home string) {
+	t.Helper()
+	home = t.TempDir()
+	text, err := e.AuthTOML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(home, ".julia", "servers", depot.ServerDir(e.Info().URL), "auth.toml")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return home
+}
+
+// TestOldServerStory is a server before API 0.0.1, with the bugs of its time.
+func TestOldServerStory(t *testing.T) {
+	e, _ := startEmulator(t, emulator.Config{})
+	if err := e.SetQuirks(emulator.Quirks{OldAPI: true, ClassicOnly: true, BadToken500: true, Gzip: true, Inputs: "escaped", Hashes: "base64", Timestamps: "isoz", NoEmptyMessages: true, ForeignJobs: 3, UnknownFields: true}); err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, e, jobapi.Config{Home: signInFile(t, e)})
+	user, err := c.User(t.Context())
+	if err != nil || user.Name == "" || user.APIVersion != "0.0.0" {
+		t.Errorf("%+v, %v", user, err)
+	}
+	images, err := c.Images(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := jobapi.ChooseImage(images, "", "")
+	if err != nil || image.CPUKey != "julia" {
+		t.Errorf("%+v, %v", image, err)
+	}
+	// A 500 that is about the token is got over once.
+	if err := e.ExpireTokens(); err != nil {
+		t.Fatal(err)
+	}
+	s := scriptJob(chooseNode(t, c, jobapi.NodeRequest{NCPU: 1, MemoryGB: 1}))
+	sent := time.Now()
+	id, err := c.Submit(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, err := c.FindSubmission(t.Context(), submission, sent); err != nil || found == nil || found.ID != id || found.Env()["jobname"] != "my job" {
+		t.Errorf("%+v, %v", found, err)
+	}
+	job := awaitDone(t, c, id)
+	for _, file := range job.Files {
+		if len(file.SHA256) != sha256.Size {
+			t.Errorf("%s has no hash", file.Name)
+		}
+	}
+	page, err := c.Logs(t.Context(), id, jobapi.LogQuery{})
+	if err != nil || len(page.Messages) == 0 || page.Messages[0].Time.IsZero() {
+		t.Errorf("%+v, %v", page, err)
+	}
+}
+
+// TestLogStory follows a log while its WebSocket is cut again and again, with
+// ids that WebSockets take and ids that they do not, and by polling.
+func TestLogStory(t *testing.T) {
+	const lines = 200
+	chatty := func(ctx context.Context, s *emulator.Stage) error {
+		for i := range lines {
+			s.Print(fmt.Sprintf("line %d", i))
+			if i%50 == 49 {
+				if err := s.Wait(ctx, 5*time.Millisecond); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	for name, test := range map[string]struct {
+		opaque, poll bool
+		cuts         int
+	}{"whole ids": {cuts: 4}, "opaque ids": {opaque: true, cuts: 1}, "polling": {poll: true}, "polling, opaque ids": {poll: true, opaque: true}} {
+		t.Run(name, func(t *testing.T) {
+			e, c := startEmulator(t, emulator.Config{Simulate: chatty})
+			if err := e.SetQuirks(emulator.Quirks{OpaqueEventIDs: test.opaque}); err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Inject(emulator.Fault{Kind: emulator.FaultWebSocketCut, Path: "/ws/stream_logs", Frames: 23, Times: max(1, test.cuts)}); err != nil {
+				t.Fatal(err)
+			}
+			id, err := c.Submit(t.Context(), scriptJob(chooseNode(t, c, jobapi.NodeRequest{NCPU: 1, MemoryGB: 1})))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			err = c.LogStream(id, jobapi.StreamOptions{PollOnly: test.poll}).Run(t.Context(), func(messages []jobapi.LogMessage) error {
+				for _, m := range messages {
+					if strings.HasPrefix(m.Message, "line ") {
+						got = append(got, m.Message)
+					}
+				}
+				return nil
+			})
+			if err != nil || len(got) != lines {
+				t.Fatalf("%d lines, %v", len(got), err)
+			}
+			for i, line := range got {
+				if want := fmt.Sprintf("line %d", i); line != want {
+					t.Fatalf("line %d is %q", i, line)
+				}
+			}
+		})
+	}
+}
+
+// TestPortStory exposes a port and talks to what listens there.
+func TestPortStory(t *testing.T) {
+	listen := make(chan struct{})
+	_, c := startEmulator(t, emulator.Config{Simulate: func(ctx context.Context, s *emulator.Stage) error {
+		select {
+		case <-listen:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		server := &http.Server{Addr: fmt.Sprintf("127.0.0.1:%d", s.Port), ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, "hello "+r.URL.Path)
+		})}
+		defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+		if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return context.Cause(ctx)
+	}})
+	images, err := c.Images(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := jobapi.ChooseImage(images, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := scriptJob(chooseNode(t, c, jobapi.NodeRequest{NCPU: 1, MemoryGB: 1}))
+	if s.Image, err = image.Job(false); err != nil {
+		t.Fatal(err)
+	}
+	product, err := image.ExposeProduct()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Expose = &jobapi.Expose{Port: 8080, Product: product}
+	id, err := c.Submit(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func() (string, int, error) {
+		job, err := c.Job(t.Context(), id)
+		if err != nil || job.Host() == "" {
+			return "", 0, err
+		}
+		answer, err := c.Request(t.Context(), job, "GET", "/there", nil, nil)
+		if err != nil {
+			return "", 0, err
+		}
+		body, err := io.ReadAll(answer.Body)
+		return string(body), answer.Status, errors.Join(err, answer.Body.Close())
+	}
+	await(t, "a job that does not listen yet", func() (int, bool, error) {
+		_, status, err := ask()
+		return status, status == http.StatusBadGateway, err
+	})
+	close(listen)
+	await(t, "a job that listens", func() (string, bool, error) {
+		body, status, err := ask()
+		return body, status == 200 && body == "hello /there", err
+	})
+	if err := c.Kill(t.Context(), id); err != nil {
+		t.Error(err)
+	}
+	awaitDone(t, c, id)
+}
+
+// TestSignInStory signs in by both flows, and works with what that brought.
+func TestSignInStory(t *testing.T) {
+	for name, quirks := range map[string]emulator.Quirks{"device": {}, "classic": {ClassicOnly: true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e, err := emulator.New(emulator.Config{Julia: "none", Data: t.TempDir()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() {
+					if err := e.Close(); err != nil {
+						t.Error(err)
+					}
+				}()
+				if err := e.SetQuirks(quirks); err != nil {
+					t.Fatal(err)
+				}
+				server, err := jobapi.ParseServer("http://127.0.0.1:4000")
+				if err != nil {
+					t.Fatal(err)
+				}
+				c, err := jobapi.New(jobapi.Config{Server: server, Home: t.TempDir(), LookupEnv: func(string) (string, bool) { return "", false }, Transport: jobapi.InProcess(e)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				for verdict, want := range map[bool]error{false: jobapi.ErrSignInDenied, true: nil} {
+					if !verdict && quirks.ClassicOnly {
+						continue // that flow knows no refusal
+					}
+					err := c.SignIn(t.Context(), func(p jobapi.SignInPrompt) error {
+						if p.Code != "" {
+							return e.Approve(p.Code, verdict)
+						}
+						page, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL, nil)
+						if err != nil {
+							return err
+						}
+						opened := httptest.NewRecorder()
+						if e.ServeHTTP(opened, page); opened.Code != http.StatusOK {
+							return fmt.Errorf("the page answered %d", opened.Code)
+						}
+						return nil
+					})
+					if !errors.Is(err, want) {
+						t.Errorf("approved %v: %v", verdict, err)
+					}
+				}
+				if state := c.TokenState(); !state.Found || !state.Refresh || state.Expired {
+					t.Errorf("%+v", state)
+				}
+				if _, err := c.Jobs(t.Context(), 0); err != nil {
+					t.Error(err)
+				}
+				// When the token has ended it is refreshed.
+				if err := e.ExpireTokens(); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.Jobs(t.Context(), 0); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}

@@ -97,11 +97,11 @@ func (c *Client) Request(ctx context.Context, job *Job, method, path string, hea
 	if len(body) > 0 {
 		r.withBody(body)
 	}
-	answer, err := c.roundTrip(ctx, r, target, token)
+	got, err := c.roundTrip(ctx, r, target, token)
 	if err != nil {
 		return nil, err
 	}
-	return &PortAnswer{Status: answer.StatusCode, Header: answer.Header, Body: answer.Body}, nil
+	return &PortAnswer{Status: got.status, Header: got.header, Body: got.body}, nil
 }
 
 // onThisMachine makes sure that a plain http host, which only its name says to

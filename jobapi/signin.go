@@ -224,22 +224,21 @@ func (w *oauthWire) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	r := &request{what: "sign in", method: req.Method, header: req.Header, anonymous: true}
-	answer, err := w.client.roundTrip(req.Context(), r.withBody(form), req.URL, "")
+	got, err := w.client.roundTrip(req.Context(), r.withBody(form), req.URL, "")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = answer.Body.Close() }() // all that is wanted of it has been read
-	if w.last, err = io.ReadAll(io.LimitReader(answer.Body, signInLimit)); err != nil {
+	defer func() { _ = got.body.Close() }() // all that is wanted of it has been read
+	if w.last, err = io.ReadAll(io.LimitReader(got.body, signInLimit)); err != nil {
 		return nil, err
 	}
-	if temporaryStatus(answer.StatusCode) {
-		return nil, &NetworkError{What: "sign in", Host: req.URL.Host, Err: fmt.Errorf("HTTP status %d", answer.StatusCode)}
+	if temporaryStatus(got.status) {
+		return nil, &NetworkError{What: "sign in", Host: req.URL.Host, Err: fmt.Errorf("HTTP status %d", got.status)}
 	}
 	if jsonObject(w.last) {
-		answer.Header.Set("Content-Type", "application/json") // whatever it was called
+		got.header.Set("Content-Type", "application/json") // whatever it was called
 	}
-	answer.Body = io.NopCloser(bytes.NewReader(w.last))
-	return answer, nil
+	return &http.Response{StatusCode: got.status, Header: got.header, Body: io.NopCloser(bytes.NewReader(w.last)), Request: req}, nil
 }
 
 // safePage reports whether a page may be opened in a browser.
