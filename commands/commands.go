@@ -47,6 +47,7 @@ type JobArgs struct {
 	Submission string   `json:"submission,omitempty"` // UUID
 	URI        string   `json:"uri,omitempty"`        // that file's newest job
 	Files      []string `json:"files,omitempty"`      // downloadResults
+	Type       string   `json:"type,omitempty"`       // downloadResults: files of that type alone
 	Dir        string   `json:"dir,omitempty"`        // downloadResults
 	Extract    *bool    `json:"extract,omitempty"`    // downloadResults
 	Hours      int      `json:"hours,omitempty"`      // extendJob

@@ -73,7 +73,7 @@ func (s *Session) DownloadResults(ctx context.Context, in Input) (Downloaded, er
 	}
 	d := &download{s: s, record: r, extract: s.userSettings().ResultsExtract}
 	if args, ok := in.Args.(*JobArgs); ok {
-		d.names = args.Files
+		d.names, d.kind = args.Files, args.Type
 		if args.Extract != nil {
 			d.extract = *args.Extract
 		}
@@ -128,6 +128,7 @@ type download struct {
 	record track.Record
 	dir    string   // absolute, named by the person; "" = the results directory
 	names  []string // nil = all results
+	kind   string   // the type that files must have; "" = results, and any type for names
 	globs  []string // of automatic download; nil = no restriction
 	most   int64    // bytes in all; 0 = no limit
 
@@ -149,7 +150,7 @@ func (d *download) run(ctx context.Context) ([]Fetched, error) {
 	if err != nil {
 		return nil, err
 	}
-	outputs := job.Outputs != "" && d.names == nil
+	outputs := job.Outputs != "" && d.names == nil && (d.kind == "" || d.kind == "result")
 	if len(wanted) == 0 && !outputs {
 		if d.globs != nil || d.most > 0 {
 			return nil, nil
@@ -171,11 +172,12 @@ func (d *download) choose(job *jobapi.Job) ([]jobapi.File, error) {
 	var wanted []jobapi.File
 	for _, f := range job.Files {
 		switch {
+		case d.kind != "" && f.Type != d.kind:
 		case d.names != nil:
 			if slices.Contains(d.names, f.Name) {
 				wanted = append(wanted, f)
 			}
-		case f.Type == "result" && matches(d.globs, f.Name):
+		case d.kind != "" || f.Type == "result" && matches(d.globs, f.Name):
 			wanted = append(wanted, f)
 		}
 	}
@@ -183,6 +185,9 @@ func (d *download) choose(job *jobapi.Job) ([]jobapi.File, error) {
 		if !slices.ContainsFunc(wanted, func(f jobapi.File) bool { return f.Name == name }) {
 			return nil, argumentError("job %s has no file %q", job.ID, name)
 		}
+	}
+	if d.kind != "" && len(wanted) == 0 {
+		return nil, argumentError("job %s has no file of type %q", job.ID, d.kind)
 	}
 	var total int64
 	for _, f := range wanted {
