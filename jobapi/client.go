@@ -113,12 +113,15 @@ func New(cfg Config) (*Client, error) {
 		shared:    cfg.Transport,
 		fresh:     cfg.Transport,
 	}
-	if cfg.Transport == nil {
+	switch given := cfg.Transport.(type) {
+	case nil:
 		roots, err := rootCAs(cfg.LookupEnv)
 		if err != nil {
 			return nil, err
 		}
 		c.shared, c.fresh = newTransports(roots)
+	case *http.Transport:
+		c.fresh = makeFresh(given.Clone())
 	}
 	c.tokens = newTokens(c, cfg)
 	return c, nil
@@ -553,6 +556,9 @@ func (c *Client) read(ctx context.Context, r *request) ([]byte, error) {
 	}
 }
 
+// errTooLarge says that an answer does not fit into the memory it may take.
+var errTooLarge = errors.New("it is too large")
+
 func (c *Client) readAll(r *request, got *answer) ([]byte, error) {
 	defer func() { _ = got.body.Close() }() // all that is wanted of it has been read
 	body, err := io.ReadAll(io.LimitReader(got.body, c.limits.answer+1))
@@ -560,7 +566,7 @@ func (c *Client) readAll(r *request, got *answer) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(body)) > c.limits.answer {
-		return nil, &ServerError{What: r.what, Host: c.base.Host, Err: fmt.Errorf("more than %d MB", c.limits.answer>>20)}
+		return nil, &ServerError{What: r.what, Host: c.base.Host, Err: fmt.Errorf("%w: more than %d MB", errTooLarge, c.limits.answer>>20)}
 	}
 	if isHTML(got.header, body) {
 		return nil, &ServerError{What: r.what, Host: c.base.Host, Status: got.status, HTML: true}

@@ -298,6 +298,18 @@ func TestPrivateAuthority(t *testing.T) {
 	if id, err := c.Submit(t.Context(), sampleSubmission()); err != nil || id != "jr-1" {
 		t.Errorf("%q, %v", id, err)
 	}
+	// A transport of another's making is not used for submissions as it is.
+	given, ok := server.Client().Transport.(*http.Transport)
+	if !ok {
+		t.Fatalf("%T", server.Client().Transport)
+	}
+	c = newTestClient(t, Config{Server: place, Token: testToken, Transport: given})
+	if _, err := c.Jobs(t.Context(), 0); err != nil {
+		t.Error(err)
+	}
+	if id, err := c.Submit(t.Context(), sampleSubmission()); err != nil || id != "jr-1" {
+		t.Errorf("%q, %v", id, err)
+	}
 	for _, bad := range []string{filepath.Join(t.TempDir(), "none"), os.DevNull} {
 		if _, err := New(Config{Server: place, LookupEnv: env(map[string]string{"SSL_CERT_FILE": bad})}); err == nil {
 			t.Errorf("%s holds certificates", bad)

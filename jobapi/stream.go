@@ -37,6 +37,7 @@ type LogStream struct {
 
 	pollUntil time.Time // when to try WebSockets again; zero = now
 	unplaced  bool      // polling has failed with errNoPlace
+	entries   int       // messages to ask for at once: fewer where they are very long
 }
 
 // errNoPlace says that the messages so far have neither times nor ids, so that
@@ -56,7 +57,7 @@ const (
 
 // LogStream makes a stream of a job's log. Run starts it.
 func (c *Client) LogStream(id string, o StreamOptions) *LogStream {
-	return &LogStream{client: c, job: id, options: o, cursor: newCursor(o.From)}
+	return &LogStream{client: c, job: id, options: o, cursor: newCursor(o.From), entries: MaxLogEntries}
 }
 
 // Position returns the place behind the last message that was emitted, for
@@ -317,6 +318,10 @@ func (s *LogStream) catchUp(ctx context.Context) (ended bool, err error) {
 	for {
 		mark := s.cursor.mark()
 		page, err := s.pageAfter(ctx, mark)
+		if errors.Is(err, errTooLarge) && s.entries > 1 {
+			s.entries = max(1, s.entries/8)
+			continue
+		}
 		if err != nil {
 			return false, err
 		}
@@ -340,12 +345,12 @@ func (s *LogStream) catchUp(ctx context.Context) (ended bool, err error) {
 // pageAfter returns the page behind a mark; without one, the log's first page.
 func (s *LogStream) pageAfter(ctx context.Context, mark *Mark) (LogPage, error) {
 	if mark != nil {
-		return s.client.Logs(ctx, s.job, LogQuery{Entries: MaxLogEntries, After: mark})
+		return s.client.Logs(ctx, s.job, LogQuery{Entries: s.entries, After: mark})
 	}
 	// There is no way to ask for the first page: it is found by going back from
 	// the last one. The pages on the way are not kept but fetched again, so that
 	// the longest log takes no more memory than one page.
-	page, err := s.client.Logs(ctx, s.job, LogQuery{Entries: MaxLogEntries})
+	page, err := s.client.Logs(ctx, s.job, LogQuery{Entries: s.entries})
 	for back := (*Mark)(nil); err == nil && !page.Top; {
 		first := firstMark(page.Messages)
 		if first < 0 || sameMark(back, markOf(page.Messages[first])) {
@@ -353,7 +358,7 @@ func (s *LogStream) pageAfter(ctx context.Context, mark *Mark) (LogPage, error) 
 		}
 		back = markOf(page.Messages[first])
 		var older LogPage
-		older, err = s.client.Logs(ctx, s.job, LogQuery{Entries: MaxLogEntries, Before: back})
+		older, err = s.client.Logs(ctx, s.job, LogQuery{Entries: s.entries, Before: back})
 		if err != nil || len(older.Messages) == 0 {
 			break // what is in hand begins the log
 		}

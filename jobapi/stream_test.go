@@ -93,13 +93,17 @@ func (l *fakeLog) serveLogs(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
 	l.pages++
 	l.mu.Unlock()
-	from, to := max(0, n-l.page), n
+	page := l.page
+	if asked, err := strconv.Atoi(r.FormValue("nentries")); err == nil {
+		page = min(page, asked)
+	}
+	from, to := max(0, n-page), n
 	if id := r.FormValue("event_id"); r.FormValue("start_time") != "" {
 		from = l.find(id)
-		to = min(n, from+l.page)
+		to = min(n, from+page)
 	} else if r.FormValue("end_time") != "" {
 		to = max(0, l.find(id)-1)
-		from = max(0, to-l.page)
+		from = max(0, to-page)
 	}
 	list := []map[string]any{}
 	if from == 0 {
@@ -351,6 +355,18 @@ func TestLogStreamPolite(t *testing.T) {
 	first, last := pauses[0], pauses[len(pauses)-1]
 	if first > 5*time.Second || last < 20*time.Second || last > 40*time.Second {
 		t.Errorf("pauses %v", pauses)
+	}
+}
+
+// TestLogStreamOfLongLines: where a page of the usual number of messages is too
+// large, fewer are asked for.
+func TestLogStreamOfLongLines(t *testing.T) {
+	l := fakeLog{style: "whole", page: 10_000, step: 500, total: 400, noWS: 404}
+	c := l.start(t)
+	c.limits.answer = 20_000
+	n := 0
+	if err := c.LogStream("jr-1", StreamOptions{}).Run(t.Context(), func(m []LogMessage) error { n += len(m); return nil }); err != nil || n != 400 {
+		t.Errorf("%d lines, %v", n, err)
 	}
 }
 

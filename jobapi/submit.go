@@ -43,6 +43,9 @@ func (c *Client) Submit(ctx context.Context, s Submission) (id string, err error
 		return "", &RefusedError{Reason: err.Error(), Local: true, Err: err}
 	}
 	var sending atomic.Bool
+	if _, ok := c.fresh.(*http.Transport); !ok {
+		sending.Store(true) // another one does not tell when it has a connection
+	}
 	r := c.get("submit the job", nil, "juliaruncloud", "submit_job").withBody(form)
 	r.method, r.single, r.patience = http.MethodPost, true, submitPatience
 	r.header = http.Header{"Content-Type": {contentType}}

@@ -26,12 +26,22 @@ func newTransports(roots *x509.CertPool) (shared, fresh *http.Transport) {
 	// ping and not by the next request's time-out.
 	shared.HTTP2 = &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second}
 
-	// Not a clone of the other: that would offer HTTP/2 in its TLS handshakes.
-	fresh = newTransport(roots)
-	fresh.DisableKeepAlives = true
-	fresh.Protocols = new(http.Protocols)
-	fresh.Protocols.SetHTTP1(true)
-	return shared, fresh
+	return shared, makeFresh(newTransport(roots))
+}
+
+// makeFresh makes a transport speak HTTP/1.1 alone, and never twice on one
+// connection. A clone of one that has HTTP/2 would still offer that in its TLS
+// handshakes, so that is taken away, too.
+func makeFresh(t *http.Transport) *http.Transport {
+	t.DisableKeepAlives = true
+	t.ForceAttemptHTTP2 = false
+	t.TLSNextProto = nil
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
+	if t.TLSClientConfig != nil {
+		t.TLSClientConfig.NextProtos = nil
+	}
+	return t
 }
 
 func newTransport(roots *x509.CertPool) *http.Transport {
