@@ -70,7 +70,23 @@ const (
 	handPace = 30 * time.Millisecond
 	// A third command within this time of the second comes from a program.
 	secondThought = 2 * time.Second
+	// asideFor is how long a question waits for that third command: no person
+	// notices, and a program's next commands are there long before.
+	asideFor = 300 * time.Millisecond
 )
+
+// stillConsidered waits a moment, and reports whether a command that may be a
+// person's second thought was not followed by more.
+func (s *Session) stillConsidered(f *flight) bool {
+	select {
+	case <-time.After(asideFor):
+	case <-f.ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.arriving[f.request.key()]
+	return a == nil || a.many <= 2
+}
 
 // arrive notes that a submit command came in.
 func (s *Session) arrive(in Input) arrival {
@@ -175,7 +191,7 @@ func (s *Session) land(f *flight) {
 func (s *Session) fly(f *flight, release func(), ask bool) {
 	defer s.land(f)
 	defer release()
-	if ask && !s.wantsAnother(f) {
+	if ask && s.stillConsidered(f) && !s.wantsAnother(f) {
 		s.update(f.id, func(r *track.Record) {
 			r.State, r.Reason = track.Cancelled, "another submission of this file is under way"
 		})

@@ -73,21 +73,13 @@ func (l *Ledger) LogDir(submission string) string {
 
 func (l *Ledger) path(submission string) string { return l.SideFile(submission, ".json") }
 
-// Create stores the record of a new submission. When it returns nil, file and
-// directory are on the disk.
+// Create stores the record of a new submission, whose id nobody else knows yet.
+// When it returns nil, file and directory are on the disk.
 func (l *Ledger) Create(r Record) error {
 	r.Version = recordVersion
 	if !validID(r.Submission) {
 		return fmt.Errorf("submission id %q cannot be a file name", r.Submission)
 	}
-	if err := os.MkdirAll(filepath.Join(l.dir, "records"), 0o700); err != nil {
-		return fmt.Errorf("make the directory of submission records: %w", err)
-	}
-	unlock, err := l.lock(r.Submission)
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	return l.store(&r)
 }
 
@@ -416,25 +408,39 @@ func (l *Ledger) lock(submission string) (unlock func(), err error) {
 		h = h*31 + uint32(c)
 	}
 	path := filepath.Join(l.dir, "locks", fmt.Sprintf("records-%02d", h%shards))
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("make the directory of locks: %w", err)
-	}
-	f := flock.New(path)
-	if err := f.Lock(); err != nil {
+	var f *flock.Flock
+	err = withDir(path, func() error {
+		f = flock.New(path)
+		return f.Lock()
+	})
+	if err != nil {
 		return nil, fmt.Errorf("lock the submission records: %w", err)
 	}
 	return func() { _ = f.Unlock() }, nil
+}
+
+// withDir opens a file, and once more after making its directory if that is missing.
+func withDir(path string, open func() error) error {
+	err := open()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make the directory of %s: %w", path, err)
+	}
+	return open()
 }
 
 // Hold locks a submission for as long as its owner lives, so that no other
 // process takes it for interrupted. ok is false when someone else holds it.
 func (l *Ledger) Hold(submission string) (release func(), ok bool, err error) {
 	path := l.SideFile(submission, ".flight")
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, false, fmt.Errorf("make the directory of submission records: %w", err)
-	}
-	f := flock.New(path)
-	ok, err = f.TryLock()
+	var f *flock.Flock
+	err = withDir(path, func() error {
+		f = flock.New(path)
+		ok, err = f.TryLock()
+		return err
+	})
 	if err != nil {
 		return nil, false, fmt.Errorf("lock submission %s: %w", submission, err)
 	}
@@ -453,11 +459,12 @@ func (l *Ledger) Hold(submission string) (release func(), ok bool, err error) {
 // lock is on a file that is never renamed or removed.
 func (l *Ledger) Lead() (release func(), ok bool, err error) {
 	path := filepath.Join(l.dir, "locks", "lead")
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, false, fmt.Errorf("make the directory of locks: %w", err)
-	}
-	f := flock.New(path)
-	ok, err = f.TryLock()
+	var f *flock.Flock
+	err = withDir(path, func() error {
+		f = flock.New(path)
+		ok, err = f.TryLock()
+		return err
+	})
 	if err != nil {
 		return nil, false, fmt.Errorf("lock %s: %w", path, err)
 	}
