@@ -28,6 +28,8 @@ type console struct {
 	color bool
 	text  func(name, text string) // takes documents that a command shows
 
+	browse bool // open web pages in the person's browser, too
+
 	mu   sync.Mutex // guards what follows, and keeps lines whole
 	line string     // the bar as it stands
 }
@@ -35,15 +37,17 @@ type console struct {
 func newConsole(t terminal) *console {
 	c := &console{err: t.err}
 	c.text = func(_, text string) { c.println(strings.TrimRight(text, "\n")) }
-	if f, ok := t.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) && t.env("TERM") != "dumb" {
+	if f, ok := t.err.(*os.File); ok && isTerminal(f) && t.env("TERM") != "dumb" {
 		c.bar, c.width = true, terminalWidth(f)
 		c.color = t.env("NO_COLOR") == ""
 	}
-	if f, ok := t.in.(*os.File); ok && c.bar && term.IsTerminal(int(f.Fd())) {
+	if f, ok := t.in.(*os.File); ok && c.bar && isTerminal(f) {
 		c.in = bufio.NewReader(f)
 	}
 	return c
 }
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
 func terminalWidth(f *os.File) int {
 	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
@@ -106,7 +110,12 @@ func (c *console) ShowFile(_ context.Context, path string) { c.println(path) }
 func (c *console) ShowText(_ context.Context, name, text string) { c.text(name, text) }
 
 // OpenURL prints the page's address: a terminal may stand on another machine.
-func (c *console) OpenURL(_ context.Context, url string) { c.println("Open " + url) }
+func (c *console) OpenURL(ctx context.Context, url string) {
+	c.println("Open " + url)
+	if c.browse {
+		go browse(ctx, url) // a browser that stays in the foreground must not hold us up
+	}
+}
 
 // JobChanged does nothing: whoever follows a job asks the session.
 func (c *console) JobChanged(commands.Job) {}

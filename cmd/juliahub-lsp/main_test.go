@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -30,7 +31,9 @@ func TestMain(m *testing.M) {
 //
 //	status N juliahub-lsp ARGS…   run it and expect exit status N
 //
-// with the outputs left for `stdout` and `stderr` to look at.
+// with the outputs left for `stdout` and `stderr` to look at, and
+//
+//	jobid FILE JOB SUBMISSION     set two variables from the JSON of submit
 func TestScripts(t *testing.T) {
 	bin := t.TempDir()
 	self, err := os.Executable()
@@ -55,7 +58,7 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"status": status},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"status": status, "jobid": jobid},
 	})
 }
 
@@ -76,6 +79,16 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
 	}
+}
+
+func jobid(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: jobid file job submission")
+	}
+	var doc submitted
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &doc))
+	ts.Setenv(args[1], doc.Job)
+	ts.Setenv(args[2], doc.Submission)
 }
 
 // startEmulator starts an emulator that ends with the test.

@@ -81,7 +81,9 @@ editors start it. 'juliahub-lsp demo' shows everything, with nothing to set up.`
 	root.SetOut(t.out)
 	root.SetErr(t.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(serve, newDemo(t), newEmulator(t), newSubmit(t), newBundle(t), newVersion(t))
+	root.AddCommand(serve, newDemo(t), newEmulator(t), newSubmit(t), newBundle(t),
+		newJobs(t), newJob(t), newWait(t), newLogs(t), newCancel(t), newExtend(t), newDownload(t), newOpen(t), newRequest(t),
+		newNodes(t), newImages(t), newLogin(t), newLogout(t), newWhoami(t), newDoctor(t), newVersion(t))
 	return root
 }
 

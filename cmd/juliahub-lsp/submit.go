@@ -169,7 +169,11 @@ func submit(ctx context.Context, t terminal, file string, f submitFlags) error {
 		return err
 	}
 	if f.download != "" {
-		if err := downloadInto(ctx, t, session, job, f.download); err != nil {
+		w := work{t: t, session: session}
+		if f.json {
+			w.t.out = unclosed{t.err}
+		}
+		if err := w.download(ctx, commands.JobArgs{Submission: job.Submission, Wait: true}, f.download); err != nil {
 			return err
 		}
 	}
@@ -206,8 +210,8 @@ func answer(t terminal, sub commands.Submission, asJSON bool) error {
 	switch {
 	case sub.State == commands.StateUnknown:
 		return &statusError{statusUnknown, fmt.Sprintf(
-			"the server did not answer whether it took the job (%s). There may be one: look on the server's page of jobs for JULIAHUB_LSP_SUBMISSION=%s before you submit again; "+
-				"the language server goes on looking whenever it runs", orDefault(sub.Reason, "no answer"), sub.Submission)}
+			"the server did not say whether it took the job (%s): there may be one. Look again with 'juliahub-lsp job %s' before you submit again; "+
+				"the search also goes on whenever the language server runs", orDefault(sub.Reason, "no answer"), sub.Submission)}
 	case sub.Job == "":
 		return fmt.Errorf("not submitted: %s", orDefault(sub.Reason, string(sub.State)))
 	case asJSON:
@@ -226,9 +230,12 @@ func outcome(job commands.Job) error {
 }
 
 // openSession makes the commands' session for one run of the command line.
-func openSession(t terminal, ui commands.UI) (*commands.Session, func(), error) {
+func openSession(t terminal, ui *console) (*commands.Session, func(), error) {
 	logger := slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	session, err := commands.New(commands.Config{UI: ui, Logger: logger, Version: thisBuild().Version, LookupEnv: t.lookupEnv})
+	session, err := commands.New(commands.Config{
+		UI: ui, Logger: logger, Version: thisBuild().Version, LookupEnv: t.lookupEnv,
+		SignIn: ui.in != nil, // somebody sits there who can sign in
+	})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -256,3 +263,8 @@ func orDefault(text, otherwise string) string {
 	}
 	return text
 }
+
+// unclosed is a writer that somebody else closes.
+type unclosed struct{ io.Writer }
+
+func (unclosed) Close() error { return nil }

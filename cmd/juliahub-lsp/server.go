@@ -1,0 +1,373 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"juliahub-lsp/commands"
+	"juliahub-lsp/internal/depot"
+	"juliahub-lsp/jobapi"
+
+	"github.com/spf13/cobra"
+)
+
+// This file has the commands that ask what the server is and offers.
+
+// hub connects with the user's own server.
+func (w work) hub() (*jobapi.Client, error) {
+	server, err := jobapi.DefaultServer(w.t.lookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	home, err := homeDir(w.t)
+	if err != nil {
+		return nil, err
+	}
+	return jobapi.New(jobapi.Config{
+		Server: server, LookupEnv: w.t.lookupEnv, Home: home, UserAgent: "juliahub-lsp/" + thisBuild().Version,
+	})
+}
+
+func homeDir(t terminal) (string, error) {
+	if home := t.env("HOME"); home != "" {
+		return home, nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find the home directory: %w", err)
+	}
+	return home, nil
+}
+
+func newNodes(t terminal) *cobra.Command {
+	return onSession(t, &cobra.Command{
+		Use: "nodes", Short: "List the nodes that the server offers, with prices",
+		Args: usageArgs(cobra.NoArgs),
+	}, func(ctx context.Context, w work, _ []string) error {
+		list, err := w.session.ListNodes(ctx, input(&commands.ListArgs{Wait: true}))
+		if err != nil {
+			return err
+		}
+		if w.json {
+			return printJSON(w.t.out, list)
+		}
+		tab := w.table("CLASS", "VCPU", "MEMORY", "GPU", "$ AN HOUR", "DESCRIPTION")
+		for _, n := range list.Nodes {
+			gpu := ""
+			if n.GPU {
+				gpu = "yes"
+			}
+			tab.row(n.Class, fmt.Sprint(n.NCPU), fmt.Sprintf("%d GB", n.Memory), gpu, fmt.Sprintf("%.2f", n.PricePerHour), n.Description)
+		}
+		return tab.end()
+	})
+}
+
+func newImages(t terminal) *cobra.Command {
+	return onSession(t, &cobra.Command{
+		Use: "images", Short: "List the job images that the server offers",
+		Args: usageArgs(cobra.NoArgs),
+	}, func(ctx context.Context, w work, _ []string) error {
+		list, err := w.session.ListImages(ctx, input(&commands.ListArgs{Wait: true}))
+		if err != nil {
+			return err
+		}
+		if w.json {
+			return printJSON(w.t.out, list)
+		}
+		tab := w.table("PRODUCT", "NAME", "FOR", "EXPOSES A PORT", "TAG")
+		for _, i := range list.Images {
+			tab.row(i.Product, joinNonEmpty(" ", i.Name, word(i.Default, "(default)")),
+				joinNonEmpty(", ", word(i.CPU, "CPU"), word(i.GPU, "GPU")), word(i.Expose, "yes"), i.Tag)
+		}
+		return tab.end()
+	})
+}
+
+func word(yes bool, text string) string {
+	if yes {
+		return text
+	}
+	return ""
+}
+
+// identity is the JSON of whoami. It never holds the token.
+type identity struct {
+	Server   string     `json:"server"`
+	User     string     `json:"user"`
+	Email    string     `json:"email"`
+	API      string     `json:"api_version"`
+	Explicit bool       `json:"explicit"`             // the token comes from JULIAHUB_TOKEN
+	File     string     `json:"token_file,omitempty"` // or from this file
+	Expires  *time.Time `json:"expires,omitempty"`
+	Refresh  bool       `json:"refreshable"`
+}
+
+func newWhoami(t terminal) *cobra.Command {
+	return onSession(t, &cobra.Command{
+		Use: "whoami", Short: "Say who is signed in, and where",
+		Args: usageArgs(cobra.NoArgs),
+	}, func(ctx context.Context, w work, _ []string) error {
+		hub, err := w.hub()
+		if err != nil {
+			return err
+		}
+		user, err := hub.User(ctx)
+		if err != nil {
+			return err
+		}
+		token := hub.TokenState()
+		id := identity{
+			Server: hub.Server().String(), User: orDefault(user.Name, token.Name), Email: orDefault(user.Email, token.Email),
+			API: user.APIVersion, Explicit: token.Explicit, Refresh: token.Refresh,
+		}
+		if !token.Explicit {
+			id.File = token.Path
+		}
+		if !token.Expires.IsZero() {
+			id.Expires = &token.Expires
+		}
+		if w.json {
+			return printJSON(w.t.out, id)
+		}
+		tab := w.table()
+		tab.row("server", id.Server)
+		tab.row("user", orDefault(joinNonEmpty(" ", id.User, bracketed(id.Email)), "the server does not say"))
+		tab.row("token", orDefault(id.File, "JULIAHUB_TOKEN"))
+		if id.Expires != nil {
+			tab.row("expires", joinNonEmpty(", ", clock(*id.Expires), word(id.Refresh, "refreshed by itself")))
+		}
+		return tab.end()
+	})
+}
+
+func bracketed(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "<" + text + ">"
+}
+
+func newLogin(t terminal) *cobra.Command {
+	return onSession(t, &cobra.Command{
+		Use: "login", Short: "Sign in to the server on its web page",
+		Long: `Sign in to the server on its web page. The token is kept where Julia's own
+package manager keeps it, and serves both.`,
+		Args: usageArgs(cobra.NoArgs),
+	}, func(ctx context.Context, w work, _ []string) error {
+		if w.t.env("JULIAHUB_TOKEN") != "" {
+			return errors.New("JULIAHUB_TOKEN is set and counts before any sign-in: unset it first")
+		}
+		w.ui.browse = w.ui.bar
+		return w.signed(w.session.SignIn(ctx, input(&commands.ListArgs{Wait: true})))
+	})
+}
+
+func newLogout(t terminal) *cobra.Command {
+	return onSession(t, &cobra.Command{
+		Use: "logout", Short: "Forget the token of the server, also for Julia's package manager",
+		Args: usageArgs(cobra.NoArgs),
+	}, func(ctx context.Context, w work, _ []string) error {
+		return w.signed(w.session.SignOut(ctx, input(&commands.ListArgs{Wait: true})))
+	})
+}
+
+func (w work) signed(answer commands.SignInAnswer, err error) error {
+	if err != nil {
+		return err
+	}
+	if w.json {
+		return printJSON(w.t.out, answer)
+	}
+	fmt.Fprintf(w.t.out, "%s: %s\n", answer.Server, strings.ReplaceAll(answer.State, "-", " "))
+	return nil
+}
+
+func newRequest(t terminal) *cobra.Command {
+	var data string
+	cmd := &cobra.Command{
+		Use: "request ID METHOD PATH", Short: "Send an authenticated HTTP request to a job's exposed port",
+		Args: usageArgs(cobra.ExactArgs(3)),
+	}
+	cmd.Flags().StringVar(&data, "data", "", "body: the contents of a `FILE`, - for stdin")
+	return onSession(t, cmd, func(ctx context.Context, w work, args []string) error {
+		body, err := bodyOf(w.t, data)
+		if err != nil {
+			return err
+		}
+		hub, err := w.hub()
+		if err != nil {
+			return err
+		}
+		job, err := hub.Job(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		answer, err := hub.Request(ctx, job, args[1], args[2], nil, body)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		if !answer.Listening() {
+			return fmt.Errorf("job %s does not listen on its port yet: try again when its server has started", job.ID)
+		}
+		if err := w.printAnswer(answer); err != nil {
+			return err
+		}
+		if answer.Status >= 400 {
+			return fmt.Errorf("job %s answered with status %d", job.ID, answer.Status)
+		}
+		return nil
+	})
+}
+
+func bodyOf(t terminal, data string) ([]byte, error) {
+	var body []byte
+	var err error
+	switch data {
+	case "":
+	case "-":
+		body, err = io.ReadAll(t.in)
+	default:
+		body, err = os.ReadFile(data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the body: %w", err)
+	}
+	return body, nil
+}
+
+// printAnswer writes the body as it is, or all of the answer as JSON.
+func (w work) printAnswer(answer *jobapi.PortAnswer) error {
+	if !w.json {
+		_, err := io.Copy(w.t.out, answer.Body)
+		if err != nil {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		return nil
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	return printJSON(w.t.out, map[string]any{"status": answer.Status, "header": answer.Header, "body": string(body)})
+}
+
+// check is one line of doctor: ok, or what to do.
+type check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`       // what was found
+	Do     string `json:"do,omitempty"` // what to do
+}
+
+func newDoctor(t terminal) *cobra.Command {
+	return onSession(t, &cobra.Command{
+		Use: "doctor", Short: "Check server, token, Julia, depot, registries and state directory",
+		Args: usageArgs(cobra.NoArgs),
+	}, func(ctx context.Context, w work, _ []string) error {
+		checks := append(w.checkServer(ctx), w.checkJulia(ctx), w.checkDepot(), w.checkState())
+		sick := 0
+		for _, c := range checks {
+			if !c.OK {
+				sick++
+			}
+		}
+		if w.json {
+			if err := printJSON(w.t.out, map[string]any{"ok": sick == 0, "checks": checks}); err != nil {
+				return err
+			}
+		} else {
+			tab := w.table()
+			for _, c := range checks {
+				tab.row(word(c.OK, "ok")+word(!c.OK, "!!"), c.Name, joinNonEmpty(": ", c.Detail, c.Do))
+			}
+			if err := tab.end(); err != nil {
+				return err
+			}
+		}
+		if sick > 0 {
+			return &statusError{statusFailed, count(sick, "check") + " failed"}
+		}
+		return nil
+	})
+}
+
+// checkServer asks the server who we are, and what its jobs can install from.
+func (w work) checkServer(ctx context.Context) []check {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	hub, err := w.hub()
+	if err != nil {
+		return []check{{"server", false, err.Error(), "set JULIA_PKG_SERVER to your JuliaHub server"}}
+	}
+	checks := []check{{Name: "server", OK: true, Detail: hub.Server().String()}}
+	user, err := hub.User(ctx)
+	if err != nil {
+		checks[0].OK = !isNetwork(err)
+		return append(checks, check{"token", false, err.Error(), "juliahub-lsp login, or set JULIAHUB_TOKEN"})
+	}
+	checks = append(checks, check{Name: "token", OK: true, Detail: "signed in as " + orDefault(user.Name, "somebody without a name")})
+	registries, err := hub.Registries(ctx)
+	if err != nil {
+		return append(checks, check{"registries", false, err.Error(), "packages of other registries than General travel in the appbundle"})
+	}
+	return append(checks, check{Name: "registries", OK: true, Detail: fmt.Sprintf("jobs can install from %d package registries", len(registries))})
+}
+
+func isNetwork(err error) bool {
+	var network *jobapi.NetworkError
+	return errors.As(err, &network)
+}
+
+func (w work) checkJulia(ctx context.Context) check {
+	julia, err := exec.LookPath("julia")
+	if err != nil {
+		return check{"julia", true, "none on PATH", "only needed to resolve projects without a manifest"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, julia, "--startup-file=no", "--version").Output()
+	if err != nil {
+		return check{"julia", false, julia + " does not run: " + err.Error(), "repair it, or take it off PATH"}
+	}
+	return check{Name: "julia", OK: true, Detail: julia + ", " + plain(string(out[:max(0, len(out)-1)]))}
+}
+
+func (w work) checkDepot() check {
+	home, err := homeDir(w.t)
+	if err != nil {
+		return check{"depot", false, err.Error(), "set HOME"}
+	}
+	paths := depot.Paths(w.t.lookupEnv, home)
+	if len(paths) == 0 {
+		return check{"depot", w.t.env("JULIAHUB_TOKEN") != "", "JULIA_DEPOT_PATH is set but empty: there is no depot", "signing in works by JULIAHUB_TOKEN only"}
+	}
+	if _, err := os.Stat(paths[0]); err != nil {
+		return check{"depot", true, paths[0] + " is not there yet", "Julia makes it"}
+	}
+	return check{Name: "depot", OK: true, Detail: paths[0]}
+}
+
+// checkState writes and removes a file where the records of submissions go.
+func (w work) checkState() check {
+	dir := w.session.StateDir()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return check{"state", false, err.Error(), "set XDG_STATE_HOME to a directory that can be written"}
+	}
+	f, err := os.CreateTemp(dir, ".doctor-*")
+	if err != nil {
+		return check{"state", false, err.Error(), "set XDG_STATE_HOME to a directory that can be written"}
+	}
+	if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
+		return check{"state", false, err.Error(), "look at " + filepath.Dir(f.Name())}
+	}
+	return check{Name: "state", OK: true, Detail: dir}
+}
