@@ -56,6 +56,9 @@ func (l *lenses) script(uri string) {
 	}
 	switch {
 	case isLive(job.State):
+		if nearLimit(job, time.Now()) {
+			l.add("Extend by 1 hour", "juliahub.extendJob", map[string]any{"submission": job.Submission, "hours": 1})
+		}
 		l.add("Cancel", "juliahub.cancelJob", target)
 	case job.ID != "":
 		l.add("Results", "juliahub.downloadResults", target)
@@ -72,6 +75,13 @@ func (l *lenses) ignore(uri string) {
 		l.add(fmt.Sprintf("Bundle: %s, %s", plural(plan.files, "file"), bytesText(plan.bytes)),
 			commandPreviewBundle, map[string]any{"uri": uri})
 	}
+}
+
+// nearLimit says whether a job has used most of its time.
+func nearLimit(j commands.Job, now time.Time) bool {
+	const most = 0.8
+	return j.State == commands.StateRunning && j.Started != nil && j.LimitHours > 0 &&
+		now.Sub(*j.Started).Hours() >= most*float64(j.LimitHours)
 }
 
 // jobTitle says how a job is: its state, its minutes, what it has cost.
@@ -101,7 +111,7 @@ func jobTitle(j commands.Job, now time.Time) string {
 	case commands.StateStopped:
 		return "■ Stopped" + ran + cost
 	case commands.StateRunning:
-		return "● Running" + percent(j) + ran + limit + cost
+		return "● Running" + percent(j) + ran + limit + cost + trouble(j)
 	}
 	if title, ok := stateTitles[j.State]; ok {
 		return title
@@ -118,6 +128,14 @@ var stateTitles = map[commands.State]string{
 	commands.StateSubmitted:  "○ Waiting to run",
 	commands.StateRefused:    "✗ Not submitted",
 	commands.StateCancelled:  "■ Cancelled",
+}
+
+// trouble says why the state may be an old one.
+func trouble(j commands.Job) string {
+	if j.Trouble == "" {
+		return ""
+	}
+	return " · " + plain(j.Trouble)
 }
 
 func percent(j commands.Job) string {

@@ -258,7 +258,7 @@ func (ts *tasks) remove(key string) {
 
 // jobSeen remembers a job and says whether something of it changed that lenses show.
 func (ts *tasks) jobSeen(j commands.Job) bool {
-	shows := fmt.Sprint(j.State, j.ID, j.Watched, j.Dismissed, len(j.Results), j.Started != nil, j.FailedAt != nil)
+	shows := fmt.Sprint(j.State, j.ID, j.Watched, j.Dismissed, j.Trouble, j.LimitHours, len(j.Results), j.Started != nil, j.FailedAt != nil)
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if ts.seen == nil {

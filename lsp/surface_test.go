@@ -155,10 +155,17 @@ func TestCodeLens(t *testing.T) {
 		"✓ Completed 1h01m · $0.12":      {State: commands.StateCompleted, Started: &began, Ended: &ended, Price: 0.12},
 		"✗ Failed at line 12":            {State: commands.StateFailed, File: "/a", FailedAt: &commands.Spot{Path: "/a", Line: 11}, Started: &began},
 		"✗ Not submitted":                {State: commands.StateRefused},
+		"● Running · network lost":       {State: commands.StateRunning, Trouble: "network lost"},
 	} {
 		if got := jobTitle(job, time.Now()); !strings.HasPrefix(got, want) {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+	r.have(func(string) []commands.Job {
+		return []commands.Job{{ID: "jr-abc", State: commands.StateRunning, Started: &began, LimitHours: 1}}
+	})
+	if got, want := texts(), "▶ Submit · ▶ Appbundle · ● Running 1h30m/1h · Logs · Extend by 1 hour · Cancel"; got != want {
+		t.Errorf("near its limit: %q, want %q", got, want)
 	}
 	r.have(func(string) []commands.Job { return []commands.Job{{ID: "jr-abc", Dismissed: true}} })
 	if got, want := texts(), "▶ Submit · ▶ Appbundle"; got != want {
@@ -441,12 +448,14 @@ func TestShow(t *testing.T) {
 			t.Errorf("%+v", s.Shown)
 		}
 	})
-	story(t, lsptest.Options{Capabilities: map[string]any{}}, func(t *testing.T, e *lsptest.Editor, r *running) {
-		r.ui.ShowFile(t.Context(), "/a b/c.png")
-		r.ui.OpenURL(t.Context(), "https://juliahub.com/ui/jr-abc")
-		pass(time.Second)
-		e.Await(lsptest.AllOf(lsptest.Says("/a b/c.png"), lsptest.Says("https://juliahub.com/ui/jr-abc")))
-	})
+	for _, options := range []lsptest.Options{{Capabilities: map[string]any{}}, {RefuseDocuments: true}} {
+		story(t, options, func(t *testing.T, e *lsptest.Editor, r *running) {
+			r.ui.ShowFile(t.Context(), "/a b/c.png")
+			r.ui.OpenURL(t.Context(), "https://juliahub.com/ui/jr-abc")
+			pass(time.Second)
+			e.Await(lsptest.AllOf(lsptest.Says("/a b/c.png"), lsptest.Says("https://juliahub.com/ui/jr-abc")))
+		})
+	}
 }
 
 func TestJobChanged(t *testing.T) {

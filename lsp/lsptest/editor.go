@@ -43,6 +43,8 @@ type Options struct {
 	ProcessID *int
 	// RefuseProgress answers window/workDoneProgress/create with an error.
 	RefuseProgress bool
+	// RefuseDocuments answers window/showDocument with success false.
+	RefuseDocuments bool
 	// HoldConfiguration keeps workspace/configuration unanswered until it is closed.
 	HoldConfiguration <-chan struct{}
 }
@@ -328,7 +330,7 @@ func (e *Editor) serve(m message) (any, *Error) {
 		var p Shown
 		e.decode(m, &p)
 		e.update(func(s *State) { s.Shown = append(s.Shown, p) })
-		return map[string]any{"success": true}, nil
+		return map[string]any{"success": !e.options.RefuseDocuments}, nil
 	case "window/workDoneProgress/create":
 		if e.options.RefuseProgress {
 			return nil, &Error{Code: -32603, Message: "no progress here"}
