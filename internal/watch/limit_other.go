@@ -1,0 +1,5 @@
+//go:build !unix
+
+package watch
+
+func limit(err error) error { return err }
