@@ -246,6 +246,9 @@ func (b *builder) finish() (*Plan, error) {
 		return nil, err
 	}
 	p.TarSize = tarSize(p)
+	if err := p.checkSize(SizeLimit); err != nil {
+		b.warn("too-large", "", "%s", err)
+	}
 	b.warnOfFiles()
 	b.warnOfPackages()
 	b.warnOfPreferences()

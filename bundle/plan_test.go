@@ -292,6 +292,9 @@ func TestSizeLimit(t *testing.T) {
 	if !errors.As(err, &tooLarge) || len(tooLarge.Largest) != 5 || tooLarge.Largest[0].Path != "s" || !strings.Contains(err.Error(), `\[c]`) {
 		t.Errorf("%v", err)
 	}
+	if !slices.Contains(codes(p), "too-large ") {
+		t.Errorf("the plan does not say so: %v", codes(p))
+	}
 	p.TarSize = SizeLimit
 	if err := p.Check(); err != nil {
 		t.Errorf("exactly the limit: %v", err)

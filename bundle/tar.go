@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -241,7 +242,7 @@ func (p *Plan) write(ctx context.Context, w *tarWriter, progress func(done, tota
 func (p *Plan) writeFile(w *tarWriter, file *File) error {
 	name := file.Path
 	if text, ok := p.content[name]; ok {
-		return w.file(p.entryName(name), int64(len(text)), file.mode(), strings.NewReader(string(text)))
+		return w.file(p.entryName(name), int64(len(text)), file.mode(), bytes.NewReader(text))
 	}
 	source := p.source(name)
 	f, err := os.Open(source)
