@@ -2,7 +2,9 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"os"
+	"time"
 
 	"juliahub-lsp/commands/track"
 	"juliahub-lsp/jobapi"
@@ -36,6 +38,9 @@ func (s *Session) ShowLogs(ctx context.Context, in Input) (LogAnswer, error) {
 	}
 	err = s.later(ctx, waits(in), func(ctx context.Context) error {
 		_, err := s.tracker.CatchUp(ctx, r)
+		if errors.Is(err, track.ErrLogBusy) {
+			err = nil // it is kept up to date by another process
+		}
 		if _, missing := os.Stat(answer.Path); missing != nil {
 			return err
 		}
@@ -47,26 +52,56 @@ func (s *Session) ShowLogs(ctx context.Context, in Input) (LogAnswer, error) {
 	return answer, err
 }
 
+const (
+	// linesEvery is how often what a log says is shown, at most.
+	linesEvery = 200 * time.Millisecond
+	// linesKept is how often its last line is written down, for other processes.
+	linesKept = 5 * time.Second
+)
+
 // logMessages takes new messages of a followed job: its last line, its progress.
 func (s *Session) logMessages(submission string, messages []jobapi.LogMessage) {
-	line := ""
 	s.views.mu.Lock()
+	defer s.views.mu.Unlock()
 	v := s.views.jobs[submission]
+	if v == nil {
+		return
+	}
 	for i := range messages {
 		m := &messages[i]
-		if v != nil && v.bars.add(m) {
+		if v.bars.add(m) {
 			continue
 		}
 		if text := lastLine(m.Message); text != "" {
-			line = text
+			v.line = text
 		}
 	}
-	s.views.mu.Unlock()
-	if line == "" {
-		s.changed(submission)
+	if v.soon == nil {
+		v.soon = time.AfterFunc(linesEvery, func() { s.goDo(func() { s.showLine(submission) }) })
+	}
+}
+
+// showLine shows what a log said in the last moment, however much it was.
+func (s *Session) showLine(submission string) {
+	s.views.mu.Lock()
+	v := s.views.jobs[submission]
+	if v == nil {
+		s.views.mu.Unlock()
 		return
 	}
-	_, _ = s.update(submission, func(r *track.Record) { r.LastLine = line })
+	line, now := v.line, time.Now()
+	keep := line != "" && now.Sub(v.kept) >= linesKept
+	if keep {
+		v.kept = now
+	}
+	v.soon = nil
+	s.views.mu.Unlock()
+	s.ledger.Note(submission, func(r *track.Record) { r.Line = line })
+	if keep {
+		_, _ = s.update(submission, func(r *track.Record) { r.LastLine = line }) // logged, and only the last line
+		return
+	}
+	s.changed(submission)
 }
 
 // workerOf tells interleaved writers of a log apart.

@@ -28,15 +28,18 @@ type viewBoard struct {
 
 // view is what is shown of one submission.
 type view struct {
-	told    Job     // as last told
-	watched bool    // it was seen alive by this session: its end is news
-	task    Task    // nil = none
-	percent bool    // the task has percentages
-	message string  // as last reported
-	most    float64 // percentages never go back
-	bars    bars    // of the job's own progress
-	said    bool    // its end was told
-	guarded int     // the time limit, in hours, that was warned of
+	told    Job         // as last told
+	watched bool        // it was seen alive by this session: its end is news
+	task    Task        // nil = none
+	percent bool        // the task has percentages
+	message string      // as last reported
+	most    float64     // percentages never go back
+	bars    bars        // of the job's own progress
+	said    bool        // its end was told
+	line    string      // the last one of its log
+	soon    *time.Timer // shows the line; nil = there is nothing new
+	kept    time.Time   // when the line was last written down
+	guarded int         // the time limit, in hours, that was warned of
 }
 
 func (b *viewBoard) init() {
@@ -174,7 +177,7 @@ func (s *Session) jobOf(r *track.Record) Job {
 		Submission: r.Submission, ID: r.Job, State: r.State, Status: r.Status, Reason: r.Reason, Kind: r.Kind,
 		File: r.File, URI: r.URI, Alias: r.Alias, Profile: r.Profile, Node: r.Node, Price: r.Price, Nodes: r.Nodes,
 		LimitHours: r.LimitHours, Server: r.Server, URL: r.URL, Created: r.Created,
-		Submitted: r.Submitted, Started: r.Started, Ended: r.Ended, LastLine: r.LastLine,
+		Submitted: r.Submitted, Started: r.Started, Ended: r.Ended, LastLine: r.Says(),
 		Outputs: r.Outputs, Watched: !r.Unwatched && !r.Dismissed, Dismissed: r.Dismissed, Trouble: r.Trouble, Settled: r.Settled,
 	}
 	if !r.Seen.IsZero() {
@@ -356,7 +359,7 @@ func (s *Session) taskMessage(r *track.Record, text string) string {
 		}
 		parts = append(parts, trouble)
 	}
-	if line := cmp.Or(text, r.LastLine); line != "" {
+	if line := cmp.Or(text, r.Says()); line != "" {
 		parts = append(parts, line)
 	}
 	return strings.Join(parts, " · ")

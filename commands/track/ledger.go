@@ -156,7 +156,7 @@ func (l *Ledger) keepVolatile(r *Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e := l.records[r.Submission]; e != nil {
-		r.Seen, r.Trouble = e.record.Seen, e.record.Trouble
+		r.Seen, r.Trouble, r.Line = e.record.Seen, e.record.Trouble, e.record.Line
 	}
 }
 

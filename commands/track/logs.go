@@ -44,9 +44,9 @@ func (t *Tracker) WantLog(submission string) {
 	t.Kick()
 }
 
-// follow starts and stops followers: first the logs that someone opened, then
-// those of the newest jobs that run.
-func (t *Tracker) follow(ctx context.Context) {
+// follow starts and stops followers: first the logs that someone opened here,
+// then, in the process that leads, those of the newest jobs that run.
+func (t *Tracker) follow(ctx context.Context, lead bool) {
 	now := time.Now()
 	t.mu.Lock()
 	opened := map[string]bool{}
@@ -66,7 +66,7 @@ func (t *Tracker) follow(ctx context.Context) {
 		}
 	}
 	for _, r := range running {
-		if !r.Unwatched && !r.Dismissed && len(wanted) < mostFollowed {
+		if lead && !r.Unwatched && !r.Dismissed && len(wanted) < mostFollowed {
 			wanted[r.Submission] = r
 		}
 	}
@@ -123,8 +123,11 @@ func (t *Tracker) followOne(ctx context.Context, r Record) {
 	}
 }
 
+// ErrLogBusy says that another process is writing this log's file.
+var ErrLogBusy = errors.New("another process follows this log")
+
 // CatchUp writes what there is of a job's log into its file, and returns the
-// file's path.
+// file's path. ErrLogBusy says that the file is kept up to date elsewhere.
 func (t *Tracker) CatchUp(ctx context.Context, r Record) (path string, err error) {
 	t.unfollow(r.Submission)
 	return LogFile(t.cfg.Ledger.LogDir(r.Submission)), t.readLog(ctx, r, func() bool { return true })
@@ -186,6 +189,8 @@ const (
 	// soon enough to watch, and a disk write each for few.
 	flushAfter = 200 * time.Millisecond
 	flushSize  = 256 << 10
+	// busyFor is how long to wait for another writer that is only catching up.
+	busyFor = 2 * time.Second
 )
 
 // openLog opens the log in dir for writing; only one process at a time has it.
@@ -193,7 +198,12 @@ func openLog(ctx context.Context, dir string) (*logFile, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of a log: %w", err)
 	}
-	release, err := lockFile(ctx, filepath.Join(dir, "lock"))
+	lockCtx, cancel := context.WithTimeout(ctx, busyFor)
+	defer cancel()
+	release, err := lockFile(lockCtx, filepath.Join(dir, "lock"))
+	if err != nil && lockCtx.Err() != nil && ctx.Err() == nil {
+		return nil, ErrLogBusy
+	}
 	if err != nil {
 		return nil, err
 	}

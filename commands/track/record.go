@@ -114,6 +114,16 @@ type Record struct {
 	// with hearing from it. Neither is stored by itself: a tick is no news.
 	Seen    time.Time `json:"-"`
 	Trouble string    `json:"-"`
+	// Line is the log's last line where this process follows it: newer than LastLine.
+	Line string `json:"-"`
+}
+
+// Says returns the last line of the job's log, as far as it is known here.
+func (r *Record) Says() string {
+	if r.Line != "" && !r.Settled {
+		return r.Line
+	}
+	return r.LastLine
 }
 
 // File is one file of a job.

@@ -165,6 +165,7 @@ func (t *Tracker) Run(ctx context.Context) {
 func (t *Tracker) round(ctx context.Context) {
 	t.scan()
 	if !t.lead() {
+		t.follow(ctx, false)
 		return
 	}
 	if t.again.Swap(false) {
@@ -181,7 +182,7 @@ func (t *Tracker) round(ctx context.Context) {
 		}
 		t.poll(ctx, name, records)
 	}
-	t.follow(ctx)
+	t.follow(ctx, true)
 	t.settle(ctx)
 }
 
