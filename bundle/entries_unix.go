@@ -3,6 +3,7 @@
 package bundle
 
 import (
+	"errors"
 	"io/fs"
 	"sync"
 	"time"
@@ -43,7 +44,7 @@ func readEntries(dir string) (entries []entry, changed time.Time, err error) {
 	entries = make([]entry, 0, len(names))
 	for _, name := range names {
 		_, err := retry(func() (int, error) { return 0, unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
-		if err == unix.ENOENT {
+		if errors.Is(err, unix.ENOENT) {
 			continue // it vanished since: as if it had never been there
 		}
 		if err != nil {
@@ -57,7 +58,7 @@ func readEntries(dir string) (entries []entry, changed time.Time, err error) {
 // retry repeats a call that a signal interrupted.
 func retry(call func() (int, error)) (int, error) {
 	for {
-		if n, err := call(); err != unix.EINTR {
+		if n, err := call(); !errors.Is(err, unix.EINTR) {
 			return n, err
 		}
 	}

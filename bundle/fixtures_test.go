@@ -138,7 +138,7 @@ func readTar(t *testing.T, data []byte) []tarEntry {
 	var entries []tarEntry
 	for r := tar.NewReader(bytes.NewReader(data)); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return entries
 		}
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -49,7 +50,7 @@ func (p *Plan) Spool(ctx context.Context, dir string, progress func(done, total 
 		err = grown.Check()
 	}
 	if err != nil {
-		closeTemp(file) // the error that counts is the first one
+		_ = closeTemp(file) // the error that counts is the first one
 		return nil, err
 	}
 	return &Spool{Size: size, SHA256: sum, file: file}, nil
@@ -189,10 +190,10 @@ func (w *blockWriter) readFrom(r io.Reader, size int64) error {
 		n, err := r.Read(room[:min(int64(len(room)), size)])
 		w.took(n)
 		size -= int64(n)
-		if err == io.EOF && size > 0 {
+		if errors.Is(err, io.EOF) && size > 0 {
 			return io.ErrUnexpectedEOF
 		}
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 	}

@@ -192,7 +192,7 @@ func (s *Session) fly(f *flight, release func(), ask bool) {
 	defer s.land(f)
 	defer release()
 	if ask && s.stillConsidered(f) && !s.wantsAnother(f) {
-		s.update(f.id, func(r *track.Record) {
+		_, _ = s.update(f.id, func(r *track.Record) {
 			r.State, r.Reason = track.Cancelled, "another submission of this file is under way"
 		})
 		return
@@ -361,11 +361,11 @@ func (s *Session) outcome(f *flight, err error) string {
 	sent, cancelled := f.sent, f.cancelled
 	f.mu.Unlock()
 	if cancelled || !sent && errors.Is(err, context.Canceled) {
-		s.update(f.id, func(r *track.Record) { r.State, r.Reason = track.Cancelled, "cancelled before anything was sent" })
+		_, _ = s.update(f.id, func(r *track.Record) { r.State, r.Reason = track.Cancelled, "cancelled before anything was sent" })
 		return "cancelled"
 	}
 	if _, unknown := errors.AsType[*jobapi.UnknownOutcomeError](err); unknown {
-		s.update(f.id, func(r *track.Record) {
+		_, _ = s.update(f.id, func(r *track.Record) {
 			r.State = track.Unknown
 			r.Reason = err.Error() + "; still looking for it"
 		})
@@ -376,7 +376,7 @@ func (s *Session) outcome(f *flight, err error) string {
 		return "unknown, still looking"
 	}
 	reason := refusal(err)
-	s.update(f.id, func(r *track.Record) { r.State, r.Reason = track.Refused, reason })
+	_, _ = s.update(f.id, func(r *track.Record) { r.State, r.Reason = track.Refused, reason })
 	if !quiet {
 		s.cfg.UI.Say(s.ctx, Error, name+" was not submitted: "+reason)
 	}

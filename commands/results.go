@@ -89,7 +89,7 @@ func (s *Session) DownloadResults(ctx context.Context, in Input) (Downloaded, er
 		}
 		answer.State, answer.Files = "done", files
 		if in.Show {
-			s.showResults(ctx, in, files)
+			s.showResults(ctx, files)
 		}
 		return nil
 	})
@@ -100,7 +100,7 @@ func (s *Session) DownloadResults(ctx context.Context, in Input) (Downloaded, er
 }
 
 // showResults opens a single result, and says where several are.
-func (s *Session) showResults(ctx context.Context, in Input, files []Fetched) {
+func (s *Session) showResults(ctx context.Context, files []Fetched) {
 	var there, failed []string
 	for _, f := range files {
 		if f.Error != "" {
