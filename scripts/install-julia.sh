@@ -40,7 +40,9 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 if ! command -v patchelf >/dev/null; then
-    as_root apt-get -qq install -y --no-install-recommends patchelf >/dev/null ||
+    # A fresh system has no package lists yet.
+    { as_root apt-get -qq -o DPkg::Lock::Timeout=300 update &&
+        as_root apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends patchelf; } >/dev/null ||
         die "patchelf is missing and could not be installed: apt-get install patchelf"
 fi
 
