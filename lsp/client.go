@@ -122,9 +122,7 @@ func (u *ui) JobChanged(job commands.Job) {
 		}
 		u.s.gate.then(func() { u.s.notify(u.s.rpc.Notify(context.Background(), methodJobDidChange, raw)) })
 	}
-	if u.s.tasks.jobSeen(job) {
-		u.s.lenses.refresh()
-	}
+	u.s.lenses.jobChanged(job)
 }
 
 // ProblemsChanged replaces the problems of a file.

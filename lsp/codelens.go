@@ -171,9 +171,26 @@ type lensRefresher struct {
 	s    *Server
 	once sync.Once
 	wake chan struct{} // holds one wake-up
+
+	mu   sync.Mutex        // guards seen
+	seen map[string]string // submission → what of its job shows in a lens
 }
 
-func (l *lensRefresher) init(s *Server) { l.s, l.wake = s, make(chan struct{}, 1) }
+func (l *lensRefresher) init(s *Server) {
+	l.s, l.wake, l.seen = s, make(chan struct{}, 1), map[string]string{}
+}
+
+// jobChanged refreshes the lenses if what changed of a job shows in them.
+func (l *lensRefresher) jobChanged(j commands.Job) {
+	shows := fmt.Sprint(j.State, j.ID, j.Watched, j.Dismissed, j.Trouble, j.LimitHours, len(j.Results), j.Started != nil, j.FailedAt != nil)
+	l.mu.Lock()
+	changed := l.seen[j.Submission] != shows
+	l.seen[j.Submission] = shows
+	l.mu.Unlock()
+	if changed {
+		l.refresh()
+	}
+}
 
 // refresh says that lenses have changed.
 func (l *lensRefresher) refresh() {

@@ -2,7 +2,6 @@ package lsp
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,7 +28,6 @@ type tasks struct {
 	mu    sync.Mutex // guards what follows
 	last  int        // number of the last token
 	shown map[string]*task
-	seen  map[string]string // submission → what of its job shows in a lens
 }
 
 // task shows work in the editor: a token that is created, begun once and ended
@@ -254,19 +252,6 @@ func (ts *tasks) remove(key string) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	delete(ts.shown, key)
-}
-
-// jobSeen remembers a job and says whether something of it changed that lenses show.
-func (ts *tasks) jobSeen(j commands.Job) bool {
-	shows := fmt.Sprint(j.State, j.ID, j.Watched, j.Dismissed, j.Trouble, j.LimitHours, len(j.Results), j.Started != nil, j.FailedAt != nil)
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	if ts.seen == nil {
-		ts.seen = map[string]string{}
-	}
-	changed := ts.seen[j.Submission] != shows
-	ts.seen[j.Submission] = shows
-	return changed
 }
 
 // lentToken is a request's own progress token. It is the client's, and ours to
