@@ -106,8 +106,8 @@ func checkDir(o Options) error {
 		return &DirError{o.Dir, "the home directory would be in it"}
 	}
 	for _, depot := range o.Depots {
-		if isWithin(o.Dir, filepath.Clean(depot)) {
-			return &DirError{o.Dir, "it holds the Julia depot " + depot}
+		if o.Dir == filepath.Clean(depot) || realPath(o.Dir) == realPath(depot) {
+			return &DirError{o.Dir, "it is a Julia depot"}
 		}
 	}
 	info, err := os.Stat(o.Dir)
@@ -433,7 +433,7 @@ func (b *builder) exclude(t *tree, n *node, prefix string) {
 	case reasonCycle:
 		b.warn("link-cycle", path, "%s is a symbolic link to a directory that contains it and stays out", path)
 	case reasonForbidden:
-		b.warn("forbidden-link", path, "%s leads to where tokens are kept and stays out", path)
+		b.warn("forbidden", path, "%s is where tokens are kept, or leads there, and stays out", path)
 	case reasonOwnBundle:
 		b.warn("own-bundle", path, "the project's own %s stays out: its place is taken by the packages that travel", path)
 	}

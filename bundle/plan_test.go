@@ -201,7 +201,7 @@ func TestLinks(t *testing.T) {
 	p := mustPlan(t, o)
 	expect(t, "files", filePaths(p), []string{"Manifest.toml", "Project.toml", "also/f", "d/f", "o/g", "og"})
 	expect(t, "warnings", codes(p), []string{
-		"dangling-link gone", "forbidden-link depot", "forbidden-link tokens", "link-cycle also/up", "link-cycle d/up", "link-cycle self",
+		"dangling-link gone", "forbidden depot", "forbidden tokens", "link-cycle also/up", "link-cycle d/up", "link-cycle self",
 		"outside-link o", "outside-link og"})
 	expect(t, "outside", p.Outside, []string{filepath.Join(dir, "out"), filepath.Join(dir, "out", "g")})
 	o.AllowOutside = func(target string) bool { return target == filepath.Join(dir, "out", "g") }
@@ -312,6 +312,14 @@ func TestNeverABundle(t *testing.T) {
 		}
 	}
 	mustPlan(t, Options{Dir: filepath.Join(home, "p"), Home: home, Depots: []string{depot}})
+}
+
+// TestDepotInside sends no token although the depot lies in the project.
+func TestDepotInside(t *testing.T) {
+	dir := lay(t, map[string]string{"Project.toml": "", ".julia/servers/juliahub.com/auth.toml": "token", ".julia/logs/x": ""})
+	p := mustPlan(t, Options{Dir: dir, Depots: []string{filepath.Join(dir, ".julia")}})
+	expect(t, "files", filePaths(p), []string{".julia/logs/x", "Manifest.toml", "Project.toml"})
+	expect(t, "warnings", codes(p), []string{"forbidden .julia/servers"})
 }
 
 // TestTarFormat compares header by header with what the archive library reads.

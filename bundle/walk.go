@@ -100,7 +100,7 @@ var reasonTexts = [...]string{
 	reasonDangling:  "a symbolic link to nothing",
 	reasonCycle:     "a symbolic link to a directory that contains it",
 	reasonOutside:   "a symbolic link out of the directory, and sending its content was not allowed",
-	reasonForbidden: "a symbolic link to where tokens are kept",
+	reasonForbidden: "where tokens are kept, or a symbolic link to it",
 	reasonOwnBundle: ".bundle is made anew: its place is taken by the packages that travel",
 }
 
@@ -428,6 +428,9 @@ func (w *walker) decide(d *dir, n *node) {
 	switch {
 	case n.name() == ".git":
 		n.reason = reasonGit
+		return
+	case n.kind == kindDir && slices.Contains(w.forbidden, filepath.Join(w.tree.real, filepath.FromSlash(n.path))):
+		n.reason = reasonForbidden
 		return
 	case w.isRoot && n.path == ".bundle":
 		n.reason = reasonOwnBundle
