@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"juliahub-lsp/commands"
+	"juliahub-lsp/jobapi"
 	"juliahub-lsp/jobapi/emulator"
 )
 
@@ -505,5 +506,80 @@ func TestPreviewBundle(t *testing.T) {
 	}
 	if len(ui.shown) != 1 || !strings.Contains(ui.shown[0], ".juliabundleignore:1") {
 		t.Errorf("shown: %q", ui.shown)
+	}
+}
+
+func TestContentFromOutsideIsAskedForOnce(t *testing.T) {
+	var sizes []int64
+	w := newWorld(t, emulator.Config{Simulate: func(_ context.Context, s *emulator.Stage) error {
+		info, err := os.Stat(s.Bundle)
+		if err == nil {
+			sizes = append(sizes, info.Size())
+		}
+		return err
+	}})
+	outside := t.TempDir()
+	if err := os.WriteFile(filepath.Join(outside, "data.csv"), []byte("1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.write("Project.toml", "[deps]\n")
+	w.write("Manifest.toml", "")
+	path := w.write("a.jl", "1\n")
+	if err := os.Symlink(outside, filepath.Join(w.dir, "linked")); err != nil {
+		t.Skip("no symbolic links here: ", err)
+	}
+	s, ui := w.session()
+	plan, err := s.PreviewBundle(t.Context(), script(path, commands.SubmitArgs{}))
+	if err != nil || len(plan.Outside) != 1 || len(ui.asked) > 0 {
+		t.Errorf("a plan sends nothing and asks nothing: %v, asked %q", err, ui.asked)
+	}
+	submit := func() {
+		t.Helper()
+		sub, err := s.SubmitAppBundle(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ui.await("the end", func() bool { return ui.jobs[sub.Submission].Settled })
+	}
+	submit() // what is not allowed stays out
+	ui.record(func() { ui.answer["outside"] = "Send it along" })
+	submit()
+	submit() // a yes is remembered
+	if len(ui.asked) != 2 {
+		t.Errorf("asked %q", ui.asked)
+	}
+	if len(sizes) != 3 || sizes[0] >= sizes[1] || sizes[1] != sizes[2] {
+		t.Errorf("the bundles had %v bytes", sizes)
+	}
+	in := script(path, commands.SubmitArgs{Wait: true})
+	in.AllowOutside = []string{outside}
+	w.state = t.TempDir()
+	other, ui := w.session()
+	if _, err := other.SubmitAppBundle(t.Context(), in); err != nil || len(ui.asked) > 0 {
+		t.Errorf("allowed by the caller: %v, asked %q", err, ui.asked)
+	}
+}
+
+func TestServerOfAProjectIsAskedForOnce(t *testing.T) {
+	w := newWorld(t, emulator.Config{})
+	w.write("JuliaHub.toml", "server = \""+w.url+"\"\n")
+	w.env["JULIA_PKG_SERVER"] = "https://mine.example"
+	delete(w.env, "JULIAHUB_TOKEN")
+	path := w.write("a.jl", "1\n")
+	s, ui := w.session()
+	if _, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{Wait: true})); err == nil {
+		t.Error("submitted to a server that nobody allowed")
+	}
+	if len(ui.asked) != 1 || len(w.hub.Counters()) > 0 {
+		t.Errorf("asked %q, the server was called: %v", ui.asked, w.hub.Counters())
+	}
+	ui.record(func() { ui.answer["JuliaHub.toml"] = "Use this server" })
+	var auth *jobapi.AuthError
+	if _, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{Wait: true})); !errors.As(err, &auth) {
+		t.Errorf("want to be told to sign in there, got %v", err)
+	}
+	_, _ = s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
+	if len(ui.asked) != 2 {
+		t.Errorf("asked %q", ui.asked)
 	}
 }

@@ -55,7 +55,8 @@ func (s *Session) addBundle(f *flight, client Client, sub *jobapi.Submission, ta
 	return nil
 }
 
-// bundleOptions say what to bundle for a submission.
+// bundleOptions say what to bundle for a submission; without a client, for a
+// plan alone.
 func (s *Session) bundleOptions(ctx context.Context, q *request, client Client) (bundle.Options, error) {
 	env, err := s.environmentDirOf(q)
 	if err != nil {
@@ -83,7 +84,8 @@ func (s *Session) bundleOptions(ctx context.Context, q *request, client Client) 
 	if exe, err := exec.LookPath("julia"); err == nil {
 		o.JuliaExe = exe
 	}
-	if client == nil {
+	if client == nil { // a plan alone: nothing is sent, so nobody is asked
+		o.AllowOutside = nil
 		return o, nil
 	}
 	registries, err := client.Registries(ctx)
