@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
+	"os"
 	"path/filepath"
 	"strings"
 
 	"juliahub-lsp/commands/stacktrace"
 	"juliahub-lsp/commands/track"
+	"juliahub-lsp/internal/depot"
 	"juliahub-lsp/jobapi"
 )
 
@@ -32,7 +33,7 @@ func (s *Session) jobEnded(ctx context.Context, r track.Record) error {
 	if err != nil && !gone(err) {
 		return err
 	}
-	local := s.localFiles(&r)
+	paths := s.pathsOf(&r)
 	last := ""
 	for i := range page.Messages {
 		if text := lastLine(page.Messages[i].Message); text != "" {
@@ -41,9 +42,9 @@ func (s *Session) jobEnded(ctx context.Context, r track.Record) error {
 	}
 	_, err = s.update(r.Submission, func(r *track.Record) {
 		if r.State == track.Failed {
-			r.Failure = findFailure(page.Messages, local)
+			r.Failure = findFailure(page.Messages, paths)
 		}
-		r.Warnings = findWarnings(page.Messages, local)
+		r.Warnings = findWarnings(page.Messages, paths)
 		if last != "" {
 			r.LastLine = last
 		}
@@ -78,29 +79,64 @@ func (s *Session) downloadAtEnd(ctx context.Context, r track.Record) error {
 	return err
 }
 
-// findFailure finds why and where a job failed: the last stack trace, else the
-// last error record.
-func findFailure(messages []jobapi.LogMessage, local func(string) (string, bool)) *track.Place {
+// findFailure finds why and where a job failed: the stack trace that ended it,
+// else the last error record.
+func findFailure(messages []jobapi.LogMessage, paths stacktrace.Paths) *track.Place {
 	lines := make([]stacktrace.Line, 0, len(messages))
 	for i := range messages {
 		m := &messages[i]
 		lines = append(lines, stacktrace.Line{Text: m.Message, Worker: workerOf(m), Time: m.Time})
 	}
-	traces := stacktrace.Parse(lines)
-	for i := len(traces) - 1; i >= 0; i-- {
-		place, ok := stacktrace.Locate(traces[i], local)
-		if !ok && i > 0 {
+	trace, ok := stacktrace.Failure(stacktrace.Parse(lines))
+	if !ok {
+		return lastError(messages)
+	}
+	failure := &track.Place{Message: cleanMessage(trace.Message), Error: true}
+	if place, ok := stacktrace.Locate(trace, paths.Local); ok {
+		failure.File, failure.Line, failure.Col = place.File, place.Line, place.Col
+		if place.EndLine == 0 || place.EndLine == place.Line {
+			failure.EndCol = place.EndCol
+		}
+		failure.Related = relatedPlaces(trace, place, paths)
+	}
+	return failure
+}
+
+// mostRelated is how many places of a stack trace are shown beside the one that failed.
+const mostRelated = 5
+
+// relatedPlaces are the other frames of a trace in files that are here: the
+// person's own, and those of packages in the local depot.
+func relatedPlaces(trace stacktrace.Trace, place stacktrace.Place, paths stacktrace.Paths) []track.Place {
+	var related []track.Place
+	for frame := range trace.AllFrames() {
+		file, ok := paths.Local(frame.File)
+		if !ok {
+			file, ok = inDepot(paths, frame.File)
+		}
+		if !ok || frame.Line < 1 || file == place.File && frame.Line == place.Line {
 			continue
 		}
-		failure := &track.Place{Message: cleanMessage(traces[i].Message), Error: true}
-		if ok {
-			failure.File, failure.Line, failure.Col, failure.EndCol = place.File, place.Line, place.Col, place.EndCol
-		} else {
-			failure.Message = cleanMessage(traces[len(traces)-1].Message)
+		name := frame.Func
+		if name == "" {
+			name = "a frame of the stack trace"
 		}
-		return failure
+		related = append(related, track.Place{File: file, Line: frame.Line, Message: firstLine(name)})
+		if len(related) == mostRelated {
+			break
+		}
 	}
-	return lastError(messages)
+	return related
+}
+
+// inDepot finds the local copy of a package's file by its path in the job's depot.
+func inDepot(paths stacktrace.Paths, remote string) (string, bool) {
+	for _, path := range paths.Depot(remote) {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path, true
+		}
+	}
+	return "", false
 }
 
 // errorLevel is Julia's Logging.Error.
@@ -155,7 +191,7 @@ const mostWarnings = 50
 const warnLevel = 1000
 
 // findWarnings finds the warning and error records whose place is in a local file.
-func findWarnings(messages []jobapi.LogMessage, local func(string) (string, bool)) []track.Place {
+func findWarnings(messages []jobapi.LogMessage, paths stacktrace.Paths) []track.Place {
 	var warnings []track.Place
 	seen := map[track.Spot]bool{}
 	for i := range messages {
@@ -163,7 +199,7 @@ func findWarnings(messages []jobapi.LogMessage, local func(string) (string, bool
 		if m.Level == nil || *m.Level < warnLevel || m.FilePath == "" || m.Line < 1 {
 			continue
 		}
-		file, ok := local(m.FilePath)
+		file, ok := paths.Local(m.FilePath)
 		if !ok {
 			continue
 		}
@@ -182,34 +218,20 @@ func findWarnings(messages []jobapi.LogMessage, local func(string) (string, bool
 // codeFile is what the platform calls the code that it was sent.
 const codeFile = "code.jl"
 
-// localFiles returns the function that finds the local file of a path of the
-// job: in a script job the code is the user's file, in an appbundle the longest
-// suffix counts that is a file of the bundle; the code is our driver there.
-func (s *Session) localFiles(r *track.Record) func(remote string) (string, bool) {
+// pathsOf says which local file a path of the job means: in a script job the
+// code is the user's file; in an appbundle it is our driver, and the bundle's
+// files count.
+func (s *Session) pathsOf(r *track.Record) stacktrace.Paths {
+	paths := stacktrace.Paths{Depots: depot.Paths(s.cfg.LookupEnv, s.cfg.Home)}
 	if r.Kind == track.KindScript {
-		return func(remote string) (string, bool) {
-			if path.Base(slashed(remote)) == codeFile && r.File != "" {
-				return r.File, true
-			}
-			return "", false
-		}
+		paths.Code = r.File
+		return paths
 	}
-	files := s.sentFiles(r.Submission)
-	return func(remote string) (string, bool) {
-		remote = strings.TrimPrefix(slashed(remote), "./")
-		for rest, more := remote, true; more; _, rest, more = strings.Cut(rest, "/") {
-			if sent, ok := files[rest]; ok {
-				// The driver is called like a file that the project may have.
-				if rest == codeFile && rest != remote && !strings.HasSuffix(path.Dir(remote), filepath.Base(r.Dir)) {
-					continue
-				}
-				return sent.Local, true
-			}
-		}
-		return "", false
+	paths.Name, paths.Files = filepath.Base(r.Dir), map[string]string{}
+	for path, sent := range s.sentFiles(r.Submission) {
+		paths.Files[path] = sent.Local
 	}
+	return paths
 }
-
-func slashed(remote string) string { return strings.ReplaceAll(remote, `\`, "/") }
 
 func textOfValue(v any) string { return firstLine(fmt.Sprint(v)) }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"juliahub-lsp/bundle"
+	"juliahub-lsp/commands/stacktrace"
 	"juliahub-lsp/commands/track"
 	"juliahub-lsp/jobapi"
 )
@@ -197,10 +198,10 @@ func shortHash(sum string) string {
 
 // changedLines counts the lines that are only in one of two texts.
 func changedLines(old, now string) (added, removed int) {
-	oldLines, newLines := hashLines(splitLines(old)), hashLines(splitLines(now))
+	oldLines, newLines := stacktrace.HashLines(old), stacktrace.HashLines(now)
 	kept := 0
-	for _, place := range mapLines(oldLines, newLines) {
-		if place >= 0 {
+	for _, line := range stacktrace.Follow(oldLines, newLines) {
+		if line > 0 {
 			kept++
 		}
 	}

@@ -6,31 +6,30 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
 	"juliahub-lsp/bundle"
+	"juliahub-lsp/commands/stacktrace"
 	"juliahub-lsp/internal/atomicfile"
 )
 
 // sentFile is a local file as a submission sent it: enough to find its lines
 // in the text of later.
 type sentFile struct {
-	Local string   `json:"local"`
-	Lines []uint32 `json:"lines,omitempty"` // a hash of each line; nil = not kept
+	Local string           `json:"local"`
+	Lines stacktrace.Lines `json:"lines,omitempty"` // nil = not kept
 }
 
 // mostKept bounds what is kept beside a record.
 const mostKept = 1 << 20
 
 // mostLines is how many hashes of lines fit into that, written as JSON and packed.
-const mostLines = 150_000
+const mostLines = 80_000
 
 // Remap moves problems to where their lines are in the text that the editor
 // shows now. A problem whose line was changed since the submission is left
@@ -39,44 +38,43 @@ const mostLines = 150_000
 // the disk only for a submission that it has not seen lately.
 func (s *Session) Remap(path, text string, problems []Problem) []Problem {
 	moved := make([]Problem, 0, len(problems))
-	var now []uint32
+	var now stacktrace.Lines
 	var lines []string
-	maps := map[string][]int{}
+	drifts := map[string]stacktrace.Drift{}
 	for _, p := range problems {
 		if p.Submission == "" {
 			moved = append(moved, p)
 			continue
 		}
-		places, ok := maps[p.Submission]
+		drift, ok := drifts[p.Submission]
 		if !ok {
 			if now == nil {
-				lines = splitLines(text)
-				now = hashLines(lines)
+				lines, now = splitLines(text), stacktrace.HashLines(text)
 			}
 			if sent := s.sentLines(p.Submission, path); sent != nil {
-				places = mapLines(sent, now)
+				drift = stacktrace.Follow(sent, now)
 			}
-			maps[p.Submission] = places
+			drifts[p.Submission] = drift
 		}
-		if q, ok := movedTo(p, places, lines); ok {
+		if q, ok := movedTo(p, drift, lines); ok {
 			moved = append(moved, q)
 		}
 	}
 	return moved
 }
 
-// movedTo moves one problem; places is nil when the submission kept no text.
-func movedTo(p Problem, places []int, lines []string) (Problem, bool) {
-	if places == nil {
+// movedTo moves one problem; drift is nil when the submission kept no text.
+func movedTo(p Problem, drift stacktrace.Drift, lines []string) (Problem, bool) {
+	if drift == nil {
 		p.Message = fmt.Sprintf("%s (line %d of what was submitted)", p.Message, p.Line+1)
 		p.Line, p.Col, p.EndLine, p.EndCol, p.WholeLine = 0, 0, 0, 0, true
 		return p, true
 	}
-	if p.Line >= len(places) || places[p.Line] < 0 {
+	line, ok := drift.Line(p.Line + 1)
+	if !ok || line > len(lines) {
 		return p, false
 	}
-	p.Line = places[p.Line]
-	p.EndLine = p.Line
+	p.Line, p.EndLine = line-1, line-1
 	if !p.WholeLine {
 		p.Col, p.EndCol = utf16Col(lines[p.Line], p.Col), utf16Col(lines[p.Line], p.EndCol)
 	}
@@ -104,100 +102,9 @@ func splitLines(text string) []string {
 	return lines
 }
 
-func hashLines(lines []string) []uint32 {
-	hashes := make([]uint32, len(lines))
-	for i, line := range lines {
-		h := fnv.New32a()
-		_, _ = io.WriteString(h, line) // a hash takes everything
-		hashes[i] = h.Sum32()
-	}
-	return hashes
-}
-
-// mapLines returns, for each line of old, where it is in new; −1 = nowhere.
-// Equal beginnings and ends are the same lines; between them, lines that occur
-// once on either side, in the same order, are the same, and so are their equal
-// neighbours.
-func mapLines(old, new []uint32) []int {
-	places := make([]int, len(old))
-	for i := range places {
-		places[i] = -1
-	}
-	first, lastOld, lastNew := 0, len(old), len(new)
-	for first < lastOld && first < lastNew && old[first] == new[first] {
-		places[first] = first
-		first++
-	}
-	for lastOld > first && lastNew > first && old[lastOld-1] == new[lastNew-1] {
-		lastOld--
-		lastNew--
-		places[lastOld] = lastNew
-	}
-	for _, a := range anchors(old[first:lastOld], new[first:lastNew]) {
-		i, j := first+a[0], first+a[1]
-		for x, y := i, j; x < lastOld && y < lastNew && old[x] == new[y] && places[x] < 0; x, y = x+1, y+1 {
-			places[x] = y
-		}
-		for x, y := i-1, j-1; x >= first && y >= first && old[x] == new[y] && places[x] < 0; x, y = x-1, y-1 {
-			places[x] = y
-		}
-	}
-	return places
-}
-
-// anchors pairs lines that occur once on both sides, as the longest sequence
-// that ascends on both.
-func anchors(old, new []uint32) [][2]int {
-	count := func(lines []uint32) map[uint32]int { // line → place, −1 when it occurs twice
-		at := map[uint32]int{}
-		for i, line := range lines {
-			if _, twice := at[line]; twice {
-				at[line] = -1
-			} else {
-				at[line] = i
-			}
-		}
-		return at
-	}
-	atOld, atNew := count(old), count(new)
-	var pairs [][2]int
-	for i, line := range old {
-		if j, ok := atNew[line]; ok && j >= 0 && atOld[line] >= 0 {
-			pairs = append(pairs, [2]int{i, j})
-		}
-	}
-	return ascending(pairs)
-}
-
-// ascending keeps the longest subsequence whose second numbers ascend.
-func ascending(pairs [][2]int) [][2]int {
-	if len(pairs) == 0 {
-		return nil
-	}
-	ends := []int{} // ends[k]: index of the pair that ends the best sequence of length k+1
-	before := make([]int, len(pairs))
-	for i, p := range pairs {
-		k := sort.Search(len(ends), func(k int) bool { return pairs[ends[k]][1] >= p[1] })
-		before[i] = -1
-		if k > 0 {
-			before[i] = ends[k-1]
-		}
-		if k == len(ends) {
-			ends = append(ends, i)
-		} else {
-			ends[k] = i
-		}
-	}
-	kept := make([][2]int, len(ends))
-	for i, k := ends[len(ends)-1], len(ends)-1; i >= 0; i, k = before[i], k-1 {
-		kept[k] = pairs[i]
-	}
-	return kept
-}
-
 // sentLines are the hashes of a file's lines as a submission sent them; nil =
 // not kept.
-func (s *Session) sentLines(submission, path string) []uint32 {
+func (s *Session) sentLines(submission, path string) stacktrace.Lines {
 	files := s.sentFiles(submission)
 	for _, f := range files {
 		if f.Local == path {
@@ -235,7 +142,7 @@ func (s *Session) readSentFiles(submission string) (map[string]sentFile, error) 
 		return nil, os.ErrNotExist
 	}
 	if text, err := s.submittedText(submission); err == nil && r.Dir == "" {
-		return map[string]sentFile{codeFile: {Local: cmpDir(r.File, r.URI), Lines: hashLines(splitLines(text))}}, nil
+		return map[string]sentFile{codeFile: {Local: cmpDir(r.File, r.URI), Lines: stacktrace.HashLines(text)}}, nil
 	}
 	data, err := os.ReadFile(s.ledger.SideFile(submission, ".files.gz"))
 	if err != nil {
@@ -287,7 +194,7 @@ func (s *Session) keepFiles(id string, plan *bundle.Plan, unsaved map[string][]b
 	}
 }
 
-func linesOf(path string, unsaved map[string][]byte) []uint32 {
+func linesOf(path string, unsaved map[string][]byte) stacktrace.Lines {
 	data, ok := unsaved[path]
 	if !ok {
 		info, err := os.Stat(path)
@@ -301,5 +208,5 @@ func linesOf(path string, unsaved map[string][]byte) []uint32 {
 	if !utf8.Valid(data) {
 		return nil
 	}
-	return hashLines(splitLines(string(data)))
+	return stacktrace.HashLines(string(data))
 }

@@ -1,0 +1,104 @@
+package commands
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"juliahub-lsp/commands/stacktrace"
+	"juliahub-lsp/commands/track"
+	"juliahub-lsp/jobapi"
+)
+
+func said(lines ...string) []jobapi.LogMessage {
+	messages := make([]jobapi.LogMessage, len(lines))
+	for i, line := range lines {
+		messages[i].Message = line
+	}
+	return messages
+}
+
+func TestFailureInABundle(t *testing.T) {
+	s, _ := shelfSession(t)
+	depot := filepath.Join(s.cfg.Home, ".julia", "packages", "Pkg", "abcde", "src")
+	if err := os.MkdirAll(depot, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(depot, "Pkg.jl"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.cfg.LookupEnv = func(string) (string, bool) { return "", false }
+	s.sent["id"] = map[string]sentFile{
+		"scripts/run.jl": {Local: "/work/proj/scripts/run.jl"}, "src/P.jl": {Local: "/work/proj/src/P.jl"},
+		".bundle/dev/Dep/src/Dep.jl": {Local: "/work/Dep/src/Dep.jl"}, "code.jl": {Local: "/work/proj/code.jl"},
+	}
+	paths := s.pathsOf(&track.Record{Submission: "id", Kind: track.KindAppBundle, Dir: "/work/proj"})
+	for remote, want := range map[string]string{
+		"/home/jovyan/proj/scripts/run.jl":            "/work/proj/scripts/run.jl",
+		"/tmp/x/appbundle/src/P.jl":                   "/work/proj/src/P.jl",
+		`C:\job\proj\src\P.jl`:                        "/work/proj/src/P.jl",
+		"~/proj/.bundle/dev/Dep/src/Dep.jl":           "/work/Dep/src/Dep.jl",
+		"/home/jovyan/proj/code.jl":                   "/work/proj/code.jl",
+		"/home/jovyan/code.jl":                        "", // the driver
+		"/home/jovyan/.julia/packages/Q/x/src/run.jl": "",
+	} {
+		if got, ok := paths.Local(remote); got != want || ok != (want != "") {
+			t.Errorf("%s is %q, want %q", remote, got, want)
+		}
+	}
+	failure := findFailure(said(
+		"ERROR: LoadError: boom",
+		"Stacktrace:",
+		" [1] error(::String) at ./error.jl:33",
+		" [2] deep(::Int64) at /home/jovyan/.julia/packages/Pkg/abcde/src/Pkg.jl:7",
+		" [3] f(::Int64) at /home/jovyan/proj/src/P.jl:12",
+		" [4] top-level scope at /home/jovyan/proj/scripts/run.jl:3",
+		" [5] include(::String) at ./client.jl:457",
+		" [6] top-level scope at /home/jovyan/code.jl:40",
+		"in expression starting at /home/jovyan/proj/scripts/run.jl:3",
+		"in expression starting at /home/jovyan/code.jl:40",
+	), paths)
+	if failure == nil || failure.File != "/work/proj/src/P.jl" || failure.Line != 12 {
+		t.Fatalf("%+v", failure)
+	}
+	if len(failure.Related) != 2 || failure.Related[0].File != filepath.Join(depot, "Pkg.jl") || failure.Related[1].File != "/work/proj/scripts/run.jl" {
+		t.Errorf("related: %+v", failure.Related)
+	}
+}
+
+func TestFailureWithoutATrace(t *testing.T) {
+	none := stacktrace.Paths{}
+	level := 2000
+	messages := said("starting", "almost")
+	messages = append(messages, jobapi.LogMessage{Message: "out of memory", Level: &level})
+	messages = append(messages, said("bye")...)
+	if failure := findFailure(messages, none); failure == nil || failure.Message != "out of memory" || failure.Line != 0 {
+		t.Errorf("%+v", failure)
+	}
+	if failure := findFailure(said("starting", "killed\n"), none); failure == nil || failure.Message != "killed" {
+		t.Errorf("%+v", failure)
+	}
+	if failure := findFailure(nil, none); failure != nil {
+		t.Errorf("%+v", failure)
+	}
+}
+
+func TestWarningsStandAtTheirLines(t *testing.T) {
+	paths := stacktrace.Paths{Name: "job", Files: map[string]string{"a.jl": "/work/a.jl"}}
+	warn, info := 1000, 0
+	messages := []jobapi.LogMessage{
+		{Message: "careful", Level: &warn, FilePath: "/job/a.jl", Line: 4},
+		{Message: "careful", Level: &warn, FilePath: "/job/a.jl", Line: 4}, // again
+		{Message: "printed", Level: &warn, FilePath: "/opt/juliahub/master_startup.jl", Line: 9},
+		{Message: "fyi", Level: &info, FilePath: "/job/a.jl", Line: 5},
+	}
+	if found := findWarnings(messages, paths); len(found) != 1 || found[0].Line != 4 {
+		t.Errorf("%+v", found)
+	}
+	for i := range 100 {
+		messages = append(messages, jobapi.LogMessage{Message: "many", Level: &warn, FilePath: "/job/a.jl", Line: 10 + i})
+	}
+	if found := findWarnings(messages, paths); len(found) != mostWarnings {
+		t.Errorf("%d warnings", len(found))
+	}
+}
