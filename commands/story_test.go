@@ -583,3 +583,32 @@ func TestServerOfAProjectIsAskedForOnce(t *testing.T) {
 		t.Errorf("asked %q", ui.asked)
 	}
 }
+
+func TestWhichScriptIsAskedForWhenSeveralAreOpen(t *testing.T) {
+	w := newWorld(t, emulator.Config{})
+	a, b := w.write("a.jl", "1\n"), w.write("b.jl", "2\n")
+	s, ui := w.session()
+	in := commands.Input{Args: &commands.SubmitArgs{}, Show: true}
+	for _, path := range []string{a, b} {
+		in.OpenJulia = append(in.OpenJulia, commands.Document{URI: "file://" + path, Path: path})
+	}
+	if sub, err := s.SubmitScript(t.Context(), in); err != nil || sub.State != commands.StateChoosing {
+		t.Errorf("%+v, %v", sub, err)
+	}
+	ui.await("the question", func() bool { return len(ui.asked) == 1 })
+	if len(s.Jobs()) != 0 {
+		t.Error("something was submitted though nothing was chosen")
+	}
+	ui.record(func() { ui.answer["Which script"] = b })
+	if _, err := s.SubmitScript(t.Context(), in); err != nil {
+		t.Error(err)
+	}
+	ui.await("the chosen one", func() bool {
+		for _, job := range ui.jobs {
+			if job.File == b && job.State == commands.StateCompleted {
+				return true
+			}
+		}
+		return false
+	})
+}

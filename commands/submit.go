@@ -59,6 +59,9 @@ func (q *request) dir() string {
 // submit begins a submission and answers at once; with wait it answers when
 // the job's id is known, or that there is none.
 func (s *Session) submit(ctx context.Context, kind string, in Input) (Submission, error) {
+	if in.File == nil && len(in.OpenJulia) > 1 {
+		return s.submitChosen(ctx, kind, in)
+	}
 	arrived := s.arrive(in)
 	defer arrived.leave()
 	q, err := s.request(ctx, kind, in)
@@ -76,6 +79,53 @@ func (s *Session) submit(ctx context.Context, kind string, in Input) (Submission
 	answer := s.answer(f.id)
 	answer.Joined, answer.Unsaved = joined, q.unsaved
 	return answer, nil
+}
+
+// StateChoosing is the state in the answer of a submit command that asks which
+// of several open scripts is meant. There is no submission yet.
+const StateChoosing State = "choosing"
+
+// mostChoices is how many scripts a question offers: editors show few answers.
+const mostChoices = 6
+
+// submitChosen asks which of the open scripts to submit, and submits it.
+func (s *Session) submitChosen(ctx context.Context, kind string, in Input) (Submission, error) {
+	if len(in.OpenJulia) > mostChoices {
+		_, err := s.target(in)
+		return Submission{}, err
+	}
+	submit := func(ctx context.Context) (Submission, error) {
+		doc := s.choose(ctx, in.OpenJulia)
+		if doc == nil {
+			return Submission{State: StateCancelled, Reason: "no script was chosen"}, nil
+		}
+		in.File = doc
+		return s.submit(ctx, kind, in)
+	}
+	if waits(in) {
+		return submit(ctx)
+	}
+	err := s.later(ctx, false, func(ctx context.Context) error {
+		_, err := submit(ctx)
+		return err
+	})
+	return Submission{State: StateChoosing}, err
+}
+
+// choose asks which document is meant; nil = none.
+func (s *Session) choose(ctx context.Context, docs []Document) *Document {
+	const none = "None"
+	answers := []string{none}
+	for _, d := range docs {
+		answers = append(answers, cmpDir(d.Path, d.URI))
+	}
+	chosen := s.cfg.UI.Ask(ctx, Info, "Which script is to be submitted?", answers...)
+	for i := range docs {
+		if chosen == answers[i+1] {
+			return &docs[i]
+		}
+	}
+	return nil
 }
 
 // answer says how far a submission is.
