@@ -4,8 +4,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,4 +108,44 @@ func checkDocumented(t *testing.T, cmd *cobra.Command, sections map[string]strin
 			t.Errorf("docs/cli.md says nothing of %s --%s", cmd.Name(), f.Name)
 		}
 	})
+}
+
+// TestLibrariesExplained fails when a library comes in without a line in
+// ARCHITECTURE.md that says why it, or stays there after it has gone.
+func TestLibrariesExplained(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}
+{{join .TestImports "\n"}}
+{{join .XTestImports "\n"}}`, "juliahub-lsp/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, libraries, _ := strings.Cut(string(page), "## Libraries")
+	named := regexp.MustCompile(`[\w.-]+\.\w+/[\w./-]+`)
+	var explained []string
+	for line := range strings.Lines(libraries) {
+		if cells := strings.Split(line, "|"); len(cells) > 2 {
+			explained = append(explained, named.FindAllString(cells[1], -1)...)
+		}
+	}
+	used := map[string]bool{}
+	for _, path := range strings.Fields(string(out)) {
+		if host, _, _ := strings.Cut(path, "/"); !strings.Contains(host, ".") {
+			continue // the standard library, or ours
+		}
+		i := slices.IndexFunc(explained, func(library string) bool { return path == library || strings.HasPrefix(path, library+"/") })
+		if i < 0 {
+			t.Errorf("ARCHITECTURE.md does not say why %s", path)
+			continue
+		}
+		used[explained[i]] = true
+	}
+	for _, library := range explained {
+		if !used[library] {
+			t.Errorf("ARCHITECTURE.md explains %s, which nothing imports", library)
+		}
+	}
 }
