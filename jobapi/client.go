@@ -52,10 +52,9 @@ type Client struct {
 	shared http.RoundTripper // keeps connections, speaks HTTP/2
 	fresh  http.RoundTripper // a new HTTP/1.1 connection for every request
 	tokens *tokens
-	// signing holds one place: whoever is in it has the one sign-in window.
-	signing chan struct{}
 
 	mu      sync.Mutex    // guards what follows
+	signing *signing      // the one sign-in under way; nil = none
 	quiet   time.Time     // until when the server asked to be left alone
 	skew    time.Duration // the server's clock minus ours, by its last answer
 	version string        // of the server's API; "" = not asked yet
@@ -109,7 +108,6 @@ func New(cfg Config) (*Client, error) {
 		env:       cfg.LookupEnv,
 		wait:      wait,
 		limits:    standardLimits,
-		signing:   make(chan struct{}, 1),
 		shared:    cfg.Transport,
 		fresh:     cfg.Transport,
 	}
@@ -172,6 +170,7 @@ type request struct {
 	patience  time.Duration // how long the answer may take; 0 = as usual
 
 	gotConnection func() // called when a connection is there, before the first byte goes out
+	refused       func() // called when the server has refused it for certain, before it is sent with another token
 }
 
 func (c *Client) get(what string, query url.Values, segments ...string) *request {
@@ -215,7 +214,7 @@ func (c *Client) do(ctx context.Context, r *request) (*answer, error) {
 		return nil, err
 	}
 	if r.single {
-		return c.attempt(ctx, r, u, token)
+		return c.doOnce(ctx, r, u, token)
 	}
 	gaps := &backoff.ExponentialBackOff{InitialInterval: c.limits.firstGap, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: c.limits.longest}
 	renewed := false
@@ -224,8 +223,8 @@ func (c *Client) do(ctx context.Context, r *request) (*answer, error) {
 			return nil, err
 		}
 		got, err := c.follow(ctx, r, u, token)
-		last := r.once || n >= c.limits.attempts || !c.worthRepeating(ctx, err)
-		if !renewed && r.ownToken() && blamesToken(err, last) {
+		last := r.once || n >= c.limits.attempts || impatient(ctx) || !c.worthRepeating(ctx, err)
+		if !renewed && r.ownToken() && blamesToken(err, last && !r.once) {
 			renewed = true
 			fresh, tokenErr := c.otherToken(ctx, token, err)
 			if tokenErr != nil {
@@ -250,14 +249,35 @@ func (c *Client) do(ctx context.Context, r *request) (*answer, error) {
 	}
 }
 
+// doOnce sends a request that must not act twice. A 401 says for certain that it
+// did not act: only then is it sent again, with another token, if there is one.
+func (c *Client) doOnce(ctx context.Context, r *request, u *url.URL, token string) (*answer, error) {
+	if err := c.keepQuiet(ctx, r, u); err != nil {
+		return nil, err
+	}
+	got, err := c.attempt(ctx, r, u, token)
+	if _, refused := errors.AsType[*AuthError](err); !refused || !r.ownToken() {
+		return got, err
+	}
+	fresh, tokenErr := c.tokens.replace(ctx, token)
+	if tokenErr != nil || fresh == token || !validToken(fresh) {
+		return nil, err // what the server said is what is known
+	}
+	if r.refused != nil {
+		r.refused()
+	}
+	return c.attempt(ctx, r, u, fresh)
+}
+
 // blamesToken reports whether the token may be why a request failed: a 401, or
-// a 500 that stays, as old servers answer to a bad token.
-func blamesToken(err error, last bool) bool {
+// a 500 that stays, as old servers answer to a bad token. A 500 may also come
+// after the server acted, so it is no reason to repeat what must not be.
+func blamesToken(err error, stays bool) bool {
 	if _, ok := errors.AsType[*AuthError](err); ok {
 		return true
 	}
 	e, ok := errors.AsType[*ServerError](err)
-	return ok && e.Status == http.StatusInternalServerError && last
+	return ok && e.Status == http.StatusInternalServerError && stays
 }
 
 // otherToken returns another token to try, or the same when there is none.
@@ -312,8 +332,20 @@ func (c *Client) beQuiet(d time.Duration) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.quiet = c.now().Add(d)
+	if until := c.now().Add(d); until.After(c.quiet) {
+		c.quiet = until
+	}
 }
+
+type impatientKey struct{}
+
+// Impatient returns a context whose calls are not repeated when they fail for a
+// while: for a caller that counts its requests and has pauses of its own.
+func Impatient(ctx context.Context) context.Context {
+	return context.WithValue(ctx, impatientKey{}, true)
+}
+
+func impatient(ctx context.Context) bool { return ctx.Value(impatientKey{}) != nil }
 
 func (c *Client) worthRepeating(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && IsTemporary(err) && !hopeless(err)
@@ -547,7 +579,7 @@ func (c *Client) read(ctx context.Context, r *request) ([]byte, error) {
 			return nil, err
 		}
 		body, err := c.readAll(r, got)
-		if err == nil || r.once || r.single || n >= c.limits.attempts || !c.worthRepeating(ctx, err) {
+		if err == nil || r.once || r.single || n >= c.limits.attempts || impatient(ctx) || !c.worthRepeating(ctx, err) {
 			return body, err
 		}
 		if err := c.wait(ctx, c.limits.firstGap<<n); err != nil {

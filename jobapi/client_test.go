@@ -350,3 +350,23 @@ func TestRegistries(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+// TestImpatient: who counts requests gets one for one.
+func TestImpatient(t *testing.T) {
+	hub := newHub(t)
+	hub.answer(t, "GET /juliaruncloud/get_jobs", nil, 502, "")
+	if _, err := hub.client(t).Jobs(Impatient(t.Context()), 0); !IsTemporary(err) || len(hub.asked()) != 1 {
+		t.Errorf("%v after %q", err, hub.asked())
+	}
+}
+
+// TestQuietIsNotCutShort: a later answer that asks for less takes nothing back.
+func TestQuietIsNotCutShort(t *testing.T) {
+	hub := newHub(t)
+	c := hub.client(t)
+	c.beQuiet(time.Hour)
+	c.beQuiet(time.Second)
+	if _, err := c.Jobs(t.Context(), 0); RetryAfter(err) < 59*time.Minute || len(hub.asked()) != 0 {
+		t.Errorf("%v after %q", err, hub.asked())
+	}
+}

@@ -247,12 +247,15 @@ func isWhole(id string) bool {
 	return err == nil
 }
 
-// checksum tells messages apart. Times count in milliseconds, as one of the two
-// ways of writing them has no finer ones.
+// checksum tells messages apart: by their ids, or by their times where they have
+// none. Times count in milliseconds, as one of the two ways of writing them has
+// no finer ones. Beside an id they do not count, since what one way of reading
+// the log says of a time, another may round or leave out. The text does count,
+// in case one id stands for several lines.
 func checksum(m LogMessage) uint64 {
 	h := fnv.New64a()
 	var number [8]byte
-	if !m.Time.IsZero() {
+	if m.EventID == "" && !m.Time.IsZero() {
 		binary.LittleEndian.PutUint64(number[:], uint64(m.Time.UnixMilli()))
 	}
 	_, _ = h.Write(number[:]) // a hash takes everything

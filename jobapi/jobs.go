@@ -185,9 +185,11 @@ const SubmissionKey = "JULIAHUB_LSP_SUBMISSION"
 func (j *Job) IsSubmission(uuid string) bool { return uuid != "" && strings.Contains(j.Inputs, uuid) }
 
 // FindSubmission looks among the newest jobs for the one that came from the
-// submission with that UUID, back to the time when it was sent by our clock. It
-// returns nil when the server lists no such job: which does not prove that there
-// will be none, since the server may still be busy with it.
+// submission with that UUID, back to the time when it was sent by our clock. Of
+// several (someone may have run the job again elsewhere, with all its inputs) it
+// is the oldest that was submitted since. It returns nil when the server lists no
+// such job: which does not prove that there will be none, since the server may
+// still be busy with it.
 func (c *Client) FindSubmission(ctx context.Context, uuid string, sent time.Time) (*Job, error) {
 	// Clocks differ by what the server's answers told, and by a little more.
 	const slack = 2 * time.Minute
@@ -196,16 +198,34 @@ func (c *Client) FindSubmission(ctx context.Context, uuid string, sent time.Time
 		if err != nil {
 			return nil, err
 		}
-		for _, job := range jobs {
-			if job.IsSubmission(uuid) {
-				return job, nil
-			}
-		}
+		since := c.ServerTime(sent).Add(-slack)
 		const most = 20 << 10 // what no list reaches: thousands of jobs since the submission
-		if len(jobs) < limit || limit >= most || reachesBehind(jobs, c.ServerTime(sent).Add(-slack)) {
-			return nil, nil
+		if len(jobs) < limit || limit >= most || reachesBehind(jobs, since) {
+			return oldestOf(jobs, uuid, since), nil
 		}
 	}
+}
+
+// oldestOf returns the oldest job with the submission's UUID that was submitted
+// since then. Nobody else knows the UUID: where all of them are older, it is the
+// clocks that are wrong.
+func oldestOf(jobs []*Job, uuid string, since time.Time) *Job {
+	var oldest, older *Job
+	for _, job := range jobs {
+		switch {
+		case !job.IsSubmission(uuid):
+		case !job.Submitted.IsZero() && job.Submitted.Before(since):
+			if older == nil || job.Submitted.Before(older.Submitted) {
+				older = job
+			}
+		case oldest == nil || !job.Submitted.After(oldest.Submitted):
+			oldest = job
+		}
+	}
+	if oldest == nil {
+		return older
+	}
+	return oldest
 }
 
 // reachesBehind reports whether the oldest job was submitted before t.

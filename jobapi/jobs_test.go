@@ -189,7 +189,7 @@ func TestFindSubmission(t *testing.T) {
 		limit int           // the largest limit that was asked for
 	}{
 		{"first", 0, time.Minute, time.Minute, 20},
-		{"on the second page", 70, time.Second, 71 * time.Second, 80},
+		{"on the second page", 70, time.Second, 71 * time.Second, 320},
 		{"nowhere", -1, time.Minute, 5 * time.Minute, 20},
 		{"nowhere on a busy server", -1, time.Second, time.Minute, 320},
 		{"nowhere at all", -1, 0, time.Minute, 1280},
@@ -221,5 +221,46 @@ func TestFindSubmission(t *testing.T) {
 				t.Errorf("asked for %d jobs, want %d", largest, test.limit)
 			}
 		})
+	}
+}
+
+// TestFindSubmissionOldest: who runs a job again elsewhere takes our UUID along.
+func TestFindSubmissionOldest(t *testing.T) {
+	now := time.Now()
+	for name, test := range map[string]struct {
+		ages []time.Duration // of the jobs with our UUID, newest first
+		want string
+	}{
+		"one":                    {[]time.Duration{5 * time.Minute}, "jr-0"},
+		"run again later":        {[]time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute}, "jr-2"},
+		"and one from before it": {[]time.Duration{time.Minute, 5 * time.Minute, 2 * time.Hour}, "jr-1"},
+		"clocks far apart":       {[]time.Duration{3 * time.Hour}, "jr-0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hub := newHub(t)
+			var list []map[string]any
+			for i, age := range test.ages {
+				list = append(list, map[string]any{"jobname": fmt.Sprintf("jr-%d", i), "inputs": "u-1", "submittimestamp": now.Add(-age)})
+			}
+			hub.answer(t, "GET /juliaruncloud/get_jobs", nil, 200, mustJSON(t, list))
+			job, err := hub.client(t).FindSubmission(t.Context(), "u-1", now.Add(-5*time.Minute))
+			if err != nil || job == nil || job.ID != test.want {
+				t.Errorf("%+v, %v", job, err)
+			}
+		})
+	}
+}
+
+// TestExtendOnceAfter500: old servers say 500 of a bad token, and any server
+// says it after it has acted: no reason to extend twice.
+func TestExtendOnceAfter500(t *testing.T) {
+	h, home := newAuthHub(t), t.TempDir()
+	h.file(t, home, "id-token-a", time.Now().Add(time.Hour), "")
+	h.mux.HandleFunc("POST /juliaruncloud/extend_job_time_limit", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+	if err := h.clientWith(t, Config{Home: home}).Extend(t.Context(), "jr-1", 3); err == nil {
+		t.Error("no error")
+	}
+	if asked := h.asked(); len(asked) != 1 {
+		t.Errorf("sent %q", asked)
 	}
 }

@@ -45,7 +45,8 @@ const (
 // the token file. show is called once, with the page: it must return soon;
 // its error ends the sign-in. SignIn returns when the person has signed in, or
 // refused, or when ctx or the time for it ends. A second call while one is under
-// way waits for it, and uses what it brought.
+// way waits for it, and ends as it does, without a page of its own; only when the
+// first is given up (its ctx was cancelled, without a cause) does the next begin.
 //
 // Source: PkgAuthentication.jl; RFC 8628.
 func (c *Client) SignIn(ctx context.Context, show func(SignInPrompt) error) error {
@@ -55,16 +56,50 @@ func (c *Client) SignIn(ctx context.Context, show func(SignInPrompt) error) erro
 	if c.tokens.path() == "" {
 		return &AuthError{Server: c.server, Problem: NotSignedIn}
 	}
-	before := c.tokens.stamp()
-	select {
-	case c.signing <- struct{}{}:
-		defer func() { <-c.signing }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	for {
+		mine, other := c.joinSignIn()
+		if mine != nil {
+			mine.err = c.signIn(ctx, show)
+			c.endSignIn(mine)
+			return mine.err
+		}
+		select {
+		case <-other.done:
+			if !errors.Is(other.err, context.Canceled) {
+				return other.err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
-	if c.tokens.stamp() != before {
-		return nil // somebody signed in meanwhile
+}
+
+// signing is a sign-in under way.
+type signing struct {
+	done chan struct{} // closed when err is there
+	err  error
+}
+
+// joinSignIn begins a sign-in, or returns the other one that is under way.
+func (c *Client) joinSignIn() (mine, other *signing) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.signing != nil {
+		return nil, c.signing
 	}
+	c.signing = &signing{done: make(chan struct{})}
+	return c.signing, nil
+}
+
+func (c *Client) endSignIn(s *signing) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.signing = nil
+	close(s.done)
+}
+
+// signIn is one sign-in from beginning to end.
+func (c *Client) signIn(ctx context.Context, show func(SignInPrompt) error) error {
 	config, err := c.signInConfig(ctx)
 	if err != nil {
 		return err
@@ -361,15 +396,6 @@ func tomlValue(value any) any {
 		return out
 	}
 	return value
-}
-
-// stamp tells whether the token has changed since: it is that token.
-func (t *tokens) stamp() string {
-	f, err := t.look()
-	if err != nil {
-		return ""
-	}
-	return f.token()
 }
 
 // store keeps a token that signing in has brought.

@@ -271,6 +271,56 @@ func TestSignInTwice(t *testing.T) {
 	})
 }
 
+// TestSignInTwiceRefused: a refusal is one for everybody who waited for it, and
+// no reason for the next window.
+func TestSignInTwiceRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, c, _ := newSignInHub(t, deviceConfig, pending, `{"error":"access_denied"}`)
+		shown := 0
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				if err := c.SignIn(t.Context(), func(SignInPrompt) error { shown++; return nil }); !errors.Is(err, ErrSignInDenied) {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if shown != 1 {
+			t.Errorf("shown %d times", shown)
+		}
+	})
+}
+
+// TestSignInGivenUp: when the first no longer needs it, the next one still does;
+// when a person called it off, nobody goes on.
+func TestSignInGivenUp(t *testing.T) {
+	calledOff := errors.New("called off")
+	for _, cause := range []error{nil, calledOff} {
+		synctest.Test(t, func(t *testing.T) {
+			h, c, _ := newSignInHub(t, deviceConfig, pending)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			first, second := make(chan error, 1), make(chan error, 1)
+			shown := 0
+			show := func(SignInPrompt) error { shown++; return nil }
+			go func() { first <- c.SignIn(ctx, show) }()
+			synctest.Wait()
+			go func() { second <- c.SignIn(t.Context(), show) }()
+			synctest.Wait()
+			h.mu.Lock()
+			h.replies = append(h.replies, deviceToken)
+			h.mu.Unlock()
+			cancel(cause)
+			if err := <-first; err == nil {
+				t.Error("no error")
+			}
+			if err := <-second; !errors.Is(err, cause) || shown != 1 && cause != nil || shown != 2 && cause == nil {
+				t.Errorf("%v, shown %d times", err, shown)
+			}
+		})
+	}
+}
+
 func TestSignInCancelled(t *testing.T) {
 	for name, config := range map[string]string{"device": deviceConfig, "classic": ""} {
 		t.Run(name, func(t *testing.T) {

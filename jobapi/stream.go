@@ -239,6 +239,9 @@ func (s *LogStream) readFrame(ctx context.Context, conn *websocket.Conn) ([]byte
 // GET /ws/stream_logs, upgraded.
 func (s *LogStream) connect(ctx context.Context, offset string) (*websocket.Conn, error) {
 	c := s.client
+	if err := c.keepQuiet(ctx, &request{what: "follow the log of " + s.job}, c.base); err != nil {
+		return nil, err
+	}
 	token, err := c.tokens.current(ctx)
 	if err != nil {
 		return nil, err

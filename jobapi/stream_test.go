@@ -479,3 +479,27 @@ func TestCursorMemory(t *testing.T) {
 		t.Errorf("a position of %d bytes", len(text))
 	}
 }
+
+// TestSameMessage: the ways of reading a log may differ in what they say of times.
+func TestSameMessage(t *testing.T) {
+	when := time.UnixMilli(1_700_000_000_123)
+	for name, test := range map[string]struct {
+		a, b LogMessage
+		same bool
+	}{
+		"time rounded":         {LogMessage{EventID: "1", Message: "x", Time: when}, LogMessage{EventID: "1", Message: "x", Time: when.Truncate(time.Second)}, true},
+		"time missing":         {LogMessage{EventID: "1", Message: "x", Time: when}, LogMessage{EventID: "1", Message: "x"}, true},
+		"one id, two lines":    {LogMessage{EventID: "1", Message: "x", Time: when}, LogMessage{EventID: "1", Message: "y", Time: when}, false},
+		"no id, another time":  {LogMessage{Message: "x", Time: when}, LogMessage{Message: "x", Time: when.Add(time.Millisecond)}, false},
+		"no id, finer written": {LogMessage{Message: "x", Time: when}, LogMessage{Message: "x", Time: when.Add(time.Microsecond)}, true},
+	} {
+		c := newCursor(nil)
+		c.commit([]LogMessage{test.a})
+		if same := checksum(test.a) == checksum(test.b); same != test.same {
+			t.Errorf("%s: the same: %v", name, same)
+		}
+		if test.a.EventID != "" && (len(c.fresh([]LogMessage{test.b})) == 0) != test.same {
+			t.Errorf("%s: shown twice, or not at all", name)
+		}
+	}
+}

@@ -25,7 +25,8 @@ import (
 const submitPatience = 2 * time.Minute
 
 // Submit submits a job and returns its id (jr-…). It goes over the wire once, as
-// submitting twice makes two jobs. The error says what is known:
+// submitting twice makes two jobs; once more only after a 401, with another token
+// if there is one. The error says what is known:
 //   - *RefusedError: there is no job, and why;
 //   - *NotSentError: nothing reached the server, it may be submitted again;
 //   - *UnknownOutcomeError: there may be a job; see FindSubmission.
@@ -49,7 +50,10 @@ func (c *Client) Submit(ctx context.Context, s Submission) (id string, err error
 	r := c.get("submit the job", nil, "juliaruncloud", "submit_job").withBody(form)
 	r.method, r.single, r.patience = http.MethodPost, true, submitPatience
 	r.header = http.Header{"Content-Type": {contentType}}
-	r.gotConnection = func() { sending.Store(true) }
+	if !sending.Load() {
+		r.gotConnection = func() { sending.Store(true) }
+		r.refused = func() { sending.Store(false) }
+	}
 	got, err := c.do(ctx, r)
 	if err != nil {
 		return "", outcome(err, sending.Load())

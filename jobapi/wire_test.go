@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"juliahub-lsp/internal/depot"
 )
 
 // wireServer is a TCP server that counts the requests whose bodies arrived
@@ -373,4 +375,82 @@ func TestSubmitRefusedProxy(t *testing.T) {
 			t.Error("the proxy saw the token")
 		}
 	}
+}
+
+// TestSubmitOtherToken: a 401 is the one answer after which another token may be
+// tried; the file's new one, or a refreshed one, and once.
+func TestSubmitOtherToken(t *testing.T) {
+	for name, test := range map[string]struct {
+		valid     string // the token that the server takes
+		expires   time.Duration
+		replaced  bool // the file gets that token after the client has read it
+		after     string
+		submitted int
+		outcome   string
+	}{
+		"refreshed":                    {"id-token-new-1", time.Hour, false, "", 2, "jr-1"},
+		"replaced by someone else":     {"id-token-b", time.Hour, true, "", 2, "jr-1"},
+		"refused again":                {"id-token-none", time.Hour, false, "", 2, "refused"},
+		"and then the connection dies": {"id-token-new-1", time.Hour, false, "die", 2, "unknown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			home := t.TempDir()
+			hub := newWireServer(t, func(_ int, conn net.Conn, r *http.Request, _ []byte) {
+				switch {
+				case r.URL.Path == "/refresh":
+					writeAnswer(conn, 200, "", "id_token = \"id-token-new-1\"\naccess_token = \"access-token-1\"\nexpires_in = 3600\n")
+				case r.Header.Get("Authorization") != "Bearer "+test.valid:
+					writeAnswer(conn, 401, "", "")
+				case r.Method == http.MethodGet:
+					writeAnswer(conn, 200, "", "[]")
+				case test.after == "die":
+					reset(conn)
+				default:
+					writeAnswer(conn, 200, "", `{"success":true,"jobname":"jr-1"}`)
+				}
+			})
+			auth := func(token string) {
+				writeAuth(t, home, depot.ServerDir(hub.server(t).String()), fmt.Sprintf("id_token = %q\nrefresh_token = \"refresh-token-1\"\nrefresh_url = %q\nexpires_at = %d\n", token, hub.server(t).String()+"/refresh", time.Now().Add(test.expires).Unix()))
+			}
+			auth("id-token-a")
+			c := newTestClient(t, Config{Server: hub.server(t), Home: home})
+			if test.replaced {
+				c.fresh.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+					auth(test.valid) // the client has read the file by now
+					return new(net.Dialer).DialContext(ctx, network, address)
+				}
+			}
+			id, err := c.Submit(t.Context(), sampleSubmission())
+			submitted := hub.counted(submitPath)
+			if got := outcomeOf(id, err); got != test.outcome && id != test.outcome || submitted != test.submitted {
+				t.Errorf("%s %s after %d submissions: %v", got, id, submitted, err)
+			}
+		})
+	}
+}
+
+// TestSubmitObeysQuiet: who asked for silence gets no submission either, which
+// then certainly did not happen.
+func TestSubmitObeysQuiet(t *testing.T) {
+	hub := newWireServer(t, func(_ int, conn net.Conn, _ *http.Request, _ []byte) {
+		writeAnswer(conn, 429, "Retry-After: 600\r\n", "")
+	})
+	c := newTestClient(t, Config{Server: hub.server(t), Token: testToken})
+	if _, err := c.Jobs(t.Context(), 0); RetryAfter(err) != 10*time.Minute {
+		t.Fatal(err)
+	}
+	id, err := c.Submit(t.Context(), sampleSubmission())
+	if outcomeOf(id, err) != "not sent" || RetryAfter(err) == 0 || hub.counted(submitPath) != 0 {
+		t.Errorf("%v after %d submissions", err, hub.counted(submitPath))
+	}
+	if err := c.LogStream("jr-1", StreamOptions{}).Run(impatientFor(t, c), func([]LogMessage) error { return nil }); err == nil || len(hub.requests()) != 1 {
+		t.Errorf("%v after %d requests", err, len(hub.requests()))
+	}
+}
+
+// impatientFor ends when the client first waits.
+func impatientFor(t *testing.T, c *Client) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	c.wait = func(context.Context, time.Duration) error { cancel(); return context.Canceled }
+	return ctx
 }
