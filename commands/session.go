@@ -85,6 +85,7 @@ type Session struct {
 	arriving map[string]*arrivals // by file
 	own      map[string]bool
 	answered map[string]string // consent of this session, by question
+	told     map[string]bool   // what sayOnce said
 	nodes    map[string]nodeList
 	images   map[string]imageList
 	sent     map[string]map[string]sentFile // what newer submissions sent, by submission and path
@@ -127,7 +128,7 @@ func New(cfg Config) (*Session, error) {
 	s := &Session{
 		cfg: cfg, log: cfg.Logger, ledger: track.NewLedger(cfg.State),
 		clients: map[string]Client{}, flights: map[string]*flight{}, arriving: map[string]*arrivals{},
-		own: map[string]bool{}, answered: map[string]string{}, nodes: map[string]nodeList{}, images: map[string]imageList{}, sent: map[string]map[string]sentFile{},
+		own: map[string]bool{}, answered: map[string]string{}, told: map[string]bool{}, nodes: map[string]nodeList{}, images: map[string]imageList{}, sent: map[string]map[string]sentFile{},
 		slots: make(chan struct{}, atOnce),
 	}
 	s.user, _ = settings.Resolve(settings.Layers{}) // the defaults have no problems
@@ -232,9 +233,20 @@ func (s *Session) SettingsChanged(section json.RawMessage) {
 	s.editor, s.user = section, user
 	s.mu.Unlock()
 	for _, p := range problems {
-		s.log.Warn("an editor setting does not count", "setting", p.Key, "problem", p.Message)
+		s.sayOnce(Warning, p.Key+": "+p.Message)
 	}
 	s.showAgain()
+}
+
+// sayOnce tells something once in a session, however often it comes up.
+func (s *Session) sayOnce(level Level, text string) {
+	s.mu.Lock()
+	said := s.told[text]
+	s.told[text] = true
+	s.mu.Unlock()
+	if !said {
+		s.cfg.UI.Say(s.ctx, level, text)
+	}
 }
 
 // FoldersChanged gives the session the workspace folders' paths. Jobs of files

@@ -612,3 +612,14 @@ func TestWhichScriptIsAskedForWhenSeveralAreOpen(t *testing.T) {
 		return false
 	})
 }
+
+func TestWrongEditorSettingIsToldOnce(t *testing.T) {
+	w := newWorld(t, emulator.Config{})
+	s, ui := w.session()
+	for range 2 {
+		s.SettingsChanged([]byte(`{"cancelKillsJob":"sometimes"}`))
+	}
+	if len(ui.said) != 1 || !strings.Contains(ui.said[0], "cancelKillsJob") {
+		t.Errorf("said %q", ui.said)
+	}
+}
