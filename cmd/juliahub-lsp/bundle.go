@@ -26,9 +26,10 @@ type bundleFlags struct {
 func newBundle(t terminal) *cobra.Command {
 	var f bundleFlags
 	cmd := &cobra.Command{
-		Use:   "bundle DIR",
-		Short: "Show what an appbundle of a directory holds, what stays out and why",
-		Args:  usageArgs(cobra.ExactArgs(1)),
+		Use:               "bundle DIR",
+		ValidArgsFunction: completeDirectory,
+		Short:             "Show what an appbundle of a directory holds, what stays out and why",
+		Args:              usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return planBundle(cmd.Context(), t, args[0], f)
 		},

@@ -81,7 +81,8 @@ func newJobs(t terminal) *cobra.Command {
 func newJob(t terminal) *cobra.Command {
 	return onSession(t, &cobra.Command{
 		Use: "job ID", Short: "Show a job, by its id or its submission's",
-		Args: usageArgs(cobra.ExactArgs(1)),
+		ValidArgsFunction: completeJob(t),
+		Args:              usageArgs(cobra.ExactArgs(1)),
 	}, func(ctx context.Context, w work, args []string) error {
 		a := about(args[0])
 		job, err := w.session.JobState(ctx, input(&a))
@@ -116,7 +117,8 @@ func (w work) showJob(job commands.Job) error {
 func newWait(t terminal) *cobra.Command {
 	return onSession(t, &cobra.Command{
 		Use: "wait ID", Short: "Wait until a job has ended; exit status 0 if it completed",
-		Args: usageArgs(cobra.ExactArgs(1)),
+		ValidArgsFunction: completeJob(t),
+		Args:              usageArgs(cobra.ExactArgs(1)),
 	}, func(ctx context.Context, w work, args []string) error {
 		job, err := w.waitFor(ctx, args[0], func() error { return nil })
 		if err != nil {
@@ -158,7 +160,8 @@ func newLogs(t terminal) *cobra.Command {
 	var followIt bool
 	cmd := &cobra.Command{
 		Use: "logs ID", Short: "Print a job's log",
-		Args: usageArgs(cobra.ExactArgs(1)),
+		ValidArgsFunction: completeJob(t),
+		Args:              usageArgs(cobra.ExactArgs(1)),
 	}
 	cmd.Flags().BoolVar(&followIt, "follow", false, "go on until the job has ended")
 	return onSession(t, cmd, func(ctx context.Context, w work, args []string) error {
@@ -193,7 +196,8 @@ func newLogs(t terminal) *cobra.Command {
 func newCancel(t terminal) *cobra.Command {
 	return onSession(t, &cobra.Command{
 		Use: "cancel ID", Short: "Kill a job, or cancel a submission that was not sent yet",
-		Args: usageArgs(cobra.ExactArgs(1)),
+		ValidArgsFunction: completeJob(t),
+		Args:              usageArgs(cobra.ExactArgs(1)),
 	}, func(ctx context.Context, w work, args []string) error {
 		a := about(args[0])
 		return w.tell(w.session.CancelJob(ctx, input(&a)))
@@ -203,7 +207,8 @@ func newCancel(t terminal) *cobra.Command {
 func newExtend(t terminal) *cobra.Command {
 	return onSession(t, &cobra.Command{
 		Use: "extend ID HOURS", Short: "Extend a job's time limit by whole hours",
-		Args: usageArgs(cobra.ExactArgs(2)),
+		ValidArgsFunction: completeJob(t),
+		Args:              usageArgs(cobra.ExactArgs(2)),
 	}, func(ctx context.Context, w work, args []string) error {
 		hours, err := strconv.Atoi(args[1])
 		if err != nil || hours < 1 {
@@ -218,7 +223,8 @@ func newExtend(t terminal) *cobra.Command {
 func newOpen(t terminal) *cobra.Command {
 	return onSession(t, &cobra.Command{
 		Use: "open ID", Short: "Open a job's exposed port, or its page, in the browser; off a terminal print the address",
-		Args: usageArgs(cobra.ExactArgs(1)),
+		ValidArgsFunction: completeJob(t),
+		Args:              usageArgs(cobra.ExactArgs(1)),
 	}, func(ctx context.Context, w work, args []string) error {
 		a := about(args[0])
 		answer, err := w.session.OpenJob(ctx, input(&a))
@@ -270,7 +276,8 @@ func newDownload(t terminal) *cobra.Command {
 	var dir, kind string
 	cmd := &cobra.Command{
 		Use: "download ID [NAME...]", Short: "Download a job's results, or the files that are named",
-		Args: usageArgs(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: completeJob(t),
+		Args:              usageArgs(cobra.MinimumNArgs(1)),
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "`DIR` for the files (default: juliahub-results/ID beside the project, or here)")
 	cmd.Flags().StringVar(&kind, "type", "", "only files of this type: result, input, source or project")

@@ -194,7 +194,8 @@ func newRequest(t terminal) *cobra.Command {
 	var data string
 	cmd := &cobra.Command{
 		Use: "request ID METHOD PATH", Short: "Send an authenticated HTTP request to a job's exposed port",
-		Args: usageArgs(cobra.ExactArgs(3)),
+		ValidArgsFunction: completeJob(t),
+		Args:              usageArgs(cobra.ExactArgs(3)),
 	}
 	cmd.Flags().StringVar(&data, "data", "", "body: the contents of a `FILE`, - for stdin")
 	return onSession(t, cmd, func(ctx context.Context, w work, args []string) error {

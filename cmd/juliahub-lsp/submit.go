@@ -46,8 +46,9 @@ type submitted struct {
 func newSubmit(t terminal) *cobra.Command {
 	var f submitFlags
 	cmd := &cobra.Command{
-		Use:   "submit FILE.jl",
-		Short: "Submit a script, or the project around it, as a job",
+		Use:               "submit FILE.jl",
+		ValidArgsFunction: completeScript,
+		Short:             "Submit a script, or the project around it, as a job",
 		Long: `Submit a script as a job with the environment of the nearest Project.toml, or
 with --appbundle the whole project around it.
 
@@ -75,6 +76,9 @@ Exit status: 0 submitted (with --follow or --download: and completed), 1 failed,
 	flags.DurationVar(&f.settle, "settle", 30*time.Second, "how long to look for the job when the server did not answer")
 	flags.StringArrayVar(&f.outside, "allow-outside", nil, "`PATH` outside the project that may be sent (repeatable)")
 	flags.BoolVar(&f.json, "json", false, "print JSON")
+	if err := cmd.RegisterFlagCompletionFunc("profile", completeProfile(t)); err != nil {
+		panic(err) // the flag stands above
+	}
 	return cmd
 }
 
