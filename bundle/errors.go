@@ -54,6 +54,8 @@ type PackageError struct {
 	Path     string // where it should be; absolute, "" if unknown
 	Manifest string // the file that names it, absolute
 	Reason   string
+
+	notInstalled bool // in no depot, and looked for in the server's registries
 }
 
 func (e *PackageError) Error() string {

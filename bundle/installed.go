@@ -3,6 +3,7 @@ package bundle
 import (
 	"cmp"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -49,6 +50,9 @@ func (b *builder) collectInstalled(m *travelling, e *manifestEntry) error {
 		why = "not in the server's registries"
 	}
 	dir, err := b.findInstalled(m, e, id)
+	if missing, ok := errors.AsType[*PackageError](err); ok && missing.notInstalled && b.trustServer() {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -86,6 +90,20 @@ func (b *builder) serverHas(m *travelling, e *manifestEntry, id uuid) bool {
 		}
 	}
 	return b.server.has(id)
+}
+
+// trustServer reports whether packages that are not installed are taken to be
+// registered: on a machine without Julia there is no copy of any registry to
+// look them up in, and the job says so should one be missing.
+func (b *builder) trustServer() bool {
+	if b.server == nil || len(b.server.server) == 0 || len(b.server.found) > 0 {
+		return false
+	}
+	if !b.server.trusted {
+		b.server.trusted = true
+		b.warn("registry-missing", "", "there is no copy of the server's registries on this machine: packages that are not installed here are taken to be registered, and the job installs them")
+	}
+	return true
 }
 
 func (b *builder) warnOfRegistries() {
@@ -129,7 +147,7 @@ func (b *builder) findInstalled(m *travelling, e *manifestEntry, id identity) (s
 		reason += "; the depot has no copy of the server's registry " + strings.Join(b.server.missing(), ", ") +
 			" to tell whether it is there (julia -e 'import Pkg; Pkg.Registry.update()')"
 	}
-	return "", &PackageError{Package: e.name, Manifest: m.file, Reason: reason}
+	return "", &PackageError{Package: e.name, Manifest: m.file, Reason: reason, notInstalled: e.text("repo-url") == ""}
 }
 
 // scpLike are addresses such as git@host:path.

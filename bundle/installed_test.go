@@ -180,10 +180,40 @@ func TestUnregistered(t *testing.T) {
 		t.Errorf("a published package has no secrets: %v", err)
 	}
 
+	// What the job cannot clone has to be installed here.
 	_, err := NewPlan(context.Background(), Options{Dir: filepath.Join(dir, "p"), Depots: []string{t.TempDir()}, CacheDir: t.TempDir()})
 	var missing *PackageError
-	if !errors.As(err, &missing) || missing.Package != "G" || !strings.Contains(err.Error(), "instantiate") || !strings.Contains(err.Error(), generalRegistry) {
+	if !errors.As(err, &missing) || missing.Package != "R" || !strings.Contains(err.Error(), "instantiate") {
 		t.Errorf("not installed: %v", err)
+	}
+}
+
+// TestNotInstalled tells a package that no registry has from one that cannot be
+// looked up, on a machine where Julia never was.
+func TestNotInstalled(t *testing.T) {
+	const other = "0d733eb5-97ac-4a4a-9738-0000000000b2"
+	dir := lay(t, map[string]string{
+		"p/Project.toml":  "",
+		"p/Manifest.toml": "[[U]]\ngit-tree-sha1 = \"" + hash1 + "\"\nuuid = \"" + uuidU + "\"\n\n[[G]]\ngit-tree-sha1 = \"" + hash1 + "\"\nuuid = \"" + uuidG + "\"\n",
+	})
+	options := Options{Dir: filepath.Join(dir, "p"), Depots: []string{t.TempDir()}, CacheDir: t.TempDir(), Registries: []string{generalRegistry, other}}
+	p := mustPlan(t, options)
+	expect(t, "warnings", codes(p), []string{"registry-missing "})
+	expect(t, "files", filePaths(p), []string{"Manifest.toml", "Project.toml"})
+
+	for name, change := range map[string]func(*Options){
+		"the registry does not have it": func(o *Options) {
+			o.Depots = []string{lay(t, map[string]string{"registries/General/Registry.toml": registryText(generalRegistry, uuidG)})}
+		},
+		"the server has no registries": func(o *Options) { o.Registries = []string{} },
+	} {
+		o := options
+		change(&o)
+		_, err := NewPlan(context.Background(), o)
+		var missing *PackageError
+		if !errors.As(err, &missing) || missing.Package != "U" || !strings.Contains(err.Error(), "instantiate") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -59,6 +59,7 @@ type registries struct {
 	known   []uuidSet
 	unread  []string // copies that cannot be read, with the reason
 	assumed bool     // the server's set is not known
+	trusted bool     // packages were taken to be registered without a look-up
 }
 
 // uuidSet is sorted.
