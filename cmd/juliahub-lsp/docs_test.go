@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -25,8 +27,12 @@ const docs = "../../docs"
 
 // TestGenerated fails when a generated document does not match its table.
 func TestGenerated(t *testing.T) {
-	for name, text := range map[string]string{"commands.md": commandsDoc(), "settings.md": settings.Markdown()} {
-		path := filepath.Join(docs, name)
+	manifest := filepath.Join("..", "..", "editors", "vscode", "package.json")
+	for path, text := range map[string]string{
+		filepath.Join(docs, "commands.md"): commandsDoc(),
+		filepath.Join(docs, "settings.md"): settings.Markdown(),
+		manifest:                           withSettings(t, manifest),
+	} {
 		if *update {
 			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
@@ -38,9 +44,36 @@ func TestGenerated(t *testing.T) {
 			t.Fatal(err)
 		}
 		if string(got) != text {
-			t.Errorf("docs/%s is stale: run make generate", name)
+			t.Errorf("%s is stale: run make generate", path)
 		}
 	}
+}
+
+// withSettings returns the VS Code extension's manifest with the table's
+// settings in the place of its own.
+func withSettings(t *testing.T, manifest string) string {
+	text, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const before = `"title": "JuliaHub",
+        "properties": `
+	at := bytes.Index(text, []byte(before))
+	if at < 0 {
+		t.Fatalf("%s has no section of settings with the title JuliaHub", manifest)
+	}
+	at += len(before)
+	var old json.RawMessage
+	dec := json.NewDecoder(bytes.NewReader(text[at:]))
+	if err := dec.Decode(&old); err != nil {
+		t.Fatal(err)
+	}
+	properties, err := settings.PackageProperties()
+	if err != nil {
+		t.Fatal(err)
+	}
+	indented := strings.ReplaceAll(string(properties), "\n", "\n        ")
+	return string(text[:at]) + indented + string(text[at+int(dec.InputOffset()):])
 }
 
 const commandsIntro = `# Commands

@@ -37,12 +37,17 @@ type shell struct {
 	out, err buffer
 }
 
+// newShell has the environment of a user of hub; nil = of no server yet.
 func newShell(t *testing.T, hub *emulator.Emulator) *shell {
 	home := t.TempDir()
-	return &shell{t: t, env: map[string]string{
+	sh := &shell{t: t, env: map[string]string{
 		"HOME": home, "XDG_STATE_HOME": filepath.Join(home, "state"), "XDG_CACHE_HOME": filepath.Join(home, "cache"),
-		"JULIA_DEPOT_PATH": filepath.Join(home, "depot"), "JULIA_PKG_SERVER": hub.Info().URL, "JULIAHUB_TOKEN": hub.Token(),
+		"JULIA_DEPOT_PATH": filepath.Join(home, "depot"),
 	}}
+	if hub != nil {
+		sh.env["JULIA_PKG_SERVER"], sh.env["JULIAHUB_TOKEN"] = hub.Info().URL, hub.Token()
+	}
+	return sh
 }
 
 // run returns the exit status; out and err hold what was printed.
