@@ -156,10 +156,23 @@ func (x *extraction) tar(ctx context.Context, r io.Reader) error {
 		if err != nil {
 			return &ArchiveError{x.name, "it is damaged"}
 		}
-		if err := x.entry(ctx, h.Name, h.FileInfo().Mode(), archive); err != nil {
+		if h.Typeflag == tar.TypeXGlobalHeader {
+			continue // says something of the archive, and is no entry
+		}
+		if err := x.entry(ctx, h.Name, tarMode(h), archive); err != nil {
 			return err
 		}
 	}
+}
+
+// tarMode is the mode of an entry. The library takes hard links, and kinds that
+// it does not know, for regular files, which would come out empty.
+func tarMode(h *tar.Header) fs.FileMode {
+	switch h.Typeflag {
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse, tar.TypeDir:
+		return h.FileInfo().Mode()
+	}
+	return h.FileInfo().Mode() | fs.ModeIrregular
 }
 
 func (x *extraction) zip(ctx context.Context, f *os.File) error {

@@ -23,7 +23,7 @@ func tarOf(t *testing.T, entries ...packedEntry) string {
 	w := tar.NewWriter(&b)
 	for _, e := range entries {
 		h := &tar.Header{Name: e.name, Typeflag: e.kind, Mode: 0o644, Size: int64(len(e.text))}
-		if e.kind == tar.TypeSymlink {
+		if e.kind == tar.TypeSymlink || e.kind == tar.TypeLink {
 			h.Linkname, h.Size, e.text = e.text, 0, ""
 		}
 		if err := w.WriteHeader(h); err != nil {
@@ -145,8 +145,8 @@ func TestExtractRefuses(t *testing.T) {
 		}
 	}
 	files, left, err := extracted(t, "r.tar", tarOf(t,
-		packedEntry{"link", "/etc/passwd", tar.TypeSymlink}, packedEntry{"ok", "ok", tar.TypeReg}, packedEntry{"pipe", "", tar.TypeFifo}))
-	if err != nil || len(left) != 2 || len(files) != 1 {
+		packedEntry{"link", "/etc/passwd", tar.TypeSymlink}, packedEntry{"ok", "ok", tar.TypeReg}, packedEntry{"pipe", "", tar.TypeFifo}, packedEntry{"hard", "ok", tar.TypeLink}))
+	if err != nil || len(left) != 3 || len(files) != 1 {
 		t.Errorf("links and pipes: %v, left %v, %v", files, left, err)
 	}
 }

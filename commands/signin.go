@@ -49,19 +49,23 @@ func (s *Session) SignOut(ctx context.Context, _ Input) (SignInAnswer, error) {
 	return SignInAnswer{Server: server, State: "signed-out"}, client.SignOut(ctx)
 }
 
+// errSignInCancelled says that the person called a sign-in off: also for
+// whoever waits for the same one, so that no other window follows it.
+var errSignInCancelled = errors.New("the sign-in was cancelled")
+
 // signIn shows the page to sign in on, and returns when that is done. Only one
-// is shown at a time: a second caller waits for it.
+// is shown at a time: a second caller waits for it, and ends as it does.
 func (s *Session) signIn(ctx context.Context, server string) error {
 	client, err := s.client(server)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	host := hostOf(server)
 	var task Task
 	err = client.SignIn(ctx, func(p jobapi.SignInPrompt) error {
-		task = s.cfg.UI.Begin(s.ctx, Work{Title: "Signing in to " + host, Message: "waiting for you in the browser", Cancel: cancel})
+		task = s.cfg.UI.Begin(s.ctx, Work{Title: "Signing in to " + host, Message: "waiting for you in the browser", Cancel: func() { cancel(errSignInCancelled) }})
 		text := fmt.Sprintf("Sign in to %s at %s", host, p.URL)
 		if p.Code != "" {
 			text += " and check that the page shows the code " + p.Code
@@ -74,7 +78,7 @@ func (s *Session) signIn(ctx context.Context, server string) error {
 		switch {
 		case err == nil:
 			task.End("signed in")
-		case errors.Is(err, context.Canceled):
+		case errors.Is(err, errSignInCancelled), errors.Is(err, context.Canceled):
 			task.End("cancelled")
 		default:
 			task.End("failed: " + firstLine(err.Error()))
@@ -101,8 +105,8 @@ func (s *Session) signedIn(f *flight, work func() error) error {
 		return err
 	}
 	if signErr := s.signIn(f.ctx, f.request.server); signErr != nil {
-		if errors.Is(signErr, context.Canceled) && f.ctx.Err() == nil {
-			return fmt.Errorf("the sign-in was cancelled: %w", err)
+		if errors.Is(signErr, errSignInCancelled) {
+			return fmt.Errorf("%w: %w", signErr, err)
 		}
 		return signErr
 	}

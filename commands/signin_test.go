@@ -101,3 +101,35 @@ func TestWhoWaitsIsToldToSignIn(t *testing.T) {
 		t.Errorf("got %v, shown %q", err, ui.shown)
 	}
 }
+
+// TestCalledOffSignInOpensNoOtherWindow: two submissions wait for one sign-in;
+// who calls that off is not shown the next one.
+func TestCalledOffSignInOpensNoOtherWindow(t *testing.T) {
+	w := newWorld(t, emulator.Config{SignInInterval: time.Second})
+	delete(w.env, "JULIAHUB_TOKEN")
+	s, ui := w.session()
+	var subs []string
+	for _, name := range []string{"a.jl", "b.jl"} {
+		sub, err := s.SubmitScript(t.Context(), script(w.write(name, "1\n"), commands.SubmitArgs{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		subs = append(subs, sub.Submission)
+	}
+	var window *recordedTask
+	ui.await("the window, and both submissions", func() bool {
+		for _, task := range ui.tasks {
+			if strings.HasPrefix(task.work.Title, "Signing in") {
+				window = task
+			}
+		}
+		return window != nil && len(ui.tasks) == 3
+	})
+	window.work.Cancel()
+	for _, sub := range subs {
+		ui.await("the end", func() bool { return ui.state(sub) == commands.StateRefused })
+	}
+	if len(ui.shown) != 1 {
+		t.Errorf("%d windows", len(ui.shown))
+	}
+}

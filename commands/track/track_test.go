@@ -26,7 +26,10 @@ type fakeServer struct {
 	logs  []jobapi.LogMessage
 	page  int // messages in a page
 	kills []string
+	clock time.Duration // the server's minus ours
 }
+
+func (f *fakeServer) ServerTime(t time.Time) time.Time { return t.Add(f.clock) }
 
 func (f *fakeServer) Jobs(_ context.Context, limit int) ([]*jobapi.Job, error) {
 	f.mu.Lock()
@@ -263,6 +266,39 @@ func TestSearchFindsTheOldestJobOfASubmission(t *testing.T) {
 		}
 		stop()
 	})
+}
+
+// TestSearchWithOtherClocks: a server whose clock is hours off lists the job
+// hours off, too, and in the midst of others.
+func TestSearchWithOtherClocks(t *testing.T) {
+	for _, clock := range []time.Duration{-3 * time.Hour, 3 * time.Hour} {
+		for _, told := range []bool{true, false} { // the answers tell the server's time
+			synctest.Test(t, func(t *testing.T) {
+				l, f := NewLedger(t.TempDir()), &fakeServer{page: 100}
+				if told {
+					f.clock = clock
+				}
+				sent := time.Now()
+				r := testRecord(testID, sent)
+				r.Job, r.State = "", Submitting
+				if err := l.Create(r); err != nil {
+					t.Fatal(err)
+				}
+				if told {
+					for i := range 50 {
+						f.jobs = append(f.jobs, &jobapi.Job{ID: fmt.Sprint("jr-other", i), Status: jobapi.Running, Submitted: sent.Add(clock + time.Minute)})
+					}
+				}
+				f.jobs = append(f.jobs, &jobapi.Job{ID: "jr-mine", Status: jobapi.Running, Submitted: sent.Add(clock), Inputs: testID})
+				_, stop := tracking(t, l, f)
+				pass(time.Minute)
+				if r, _ := l.Get(testID); r.Job != "jr-mine" {
+					t.Errorf("clock off by %s, told %v: found %q, state %s", clock, told, r.Job, r.State)
+				}
+				stop()
+			})
+		}
+	}
 }
 
 func TestJobBeyondTheListIsAskedForByID(t *testing.T) {

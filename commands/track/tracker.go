@@ -486,18 +486,32 @@ func (t *Tracker) list(ctx context.Context, client Client, s *server, tracked in
 		}
 	}
 	for {
-		callCtx, cancel := context.WithTimeout(ctx, callTime)
+		callCtx, cancel := statusCall(ctx)
 		s.asked = append(s.asked, time.Now())
 		list, err := client.Jobs(callCtx, limit)
 		cancel()
 		if err != nil {
 			return nil, err
 		}
-		if len(unknown) == 0 || len(list) < limit || limit >= mostListed || reachesBehind(list, oldest) {
+		if len(unknown) == 0 || len(list) < limit || limit >= mostListed || reachesBehind(list, serverTime(client, oldest)) {
 			return list, nil
 		}
 		limit *= 4
 	}
+}
+
+// statusCall is the context of one status request: it goes out once, as it is counted
+// once, and what fails is asked again in the tracker's own time.
+func statusCall(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(jobapi.Impatient(ctx), callTime)
+}
+
+// serverTime is what the server's clock showed at our time, as far as the client knows.
+func serverTime(client Client, ours time.Time) time.Time {
+	if c, ok := client.(interface{ ServerTime(time.Time) time.Time }); ok {
+		return c.ServerTime(ours)
+	}
+	return ours
 }
 
 func reachesBehind(list []*jobapi.Job, when time.Time) bool {
@@ -513,7 +527,7 @@ func reachesBehind(list []*jobapi.Job, when time.Time) bool {
 // carries the id and was submitted after our send.
 func (t *Tracker) resolve(client Client, unknown []Record, list []*jobapi.Job, now time.Time) {
 	for _, r := range unknown {
-		job := Find(&r, list)
+		job := Find(&r, list, func(ours time.Time) time.Time { return serverTime(client, ours) })
 		if job != nil {
 			delete(t.searches, r.Submission)
 			t.Found(client, r.Submission, job)
@@ -527,22 +541,31 @@ func (t *Tracker) resolve(client Client, unknown []Record, list []*jobapi.Job, n
 	}
 }
 
-// Find returns the job of a submission among jobs, nil when it is not there.
-func Find(r *Record, jobs []*jobapi.Job) *jobapi.Job {
-	var found *jobapi.Job
+// Find returns the job of a submission among jobs, nil when it is not there: the
+// oldest one submitted after our send, which serverTime tells by the server's
+// clock. Nobody else knows the submission's id, so where all jobs that carry it
+// are older than our send, it is the clocks that are wrong.
+func Find(r *Record, jobs []*jobapi.Job, serverTime func(ours time.Time) time.Time) *jobapi.Job {
+	var found, early *jobapi.Job
 	for _, job := range jobs {
-		if !strings.Contains(job.Inputs, r.Submission) {
-			continue
-		}
-		if r.Sent != nil && !job.Submitted.IsZero() && job.Submitted.Before(r.Sent.Add(-skew)) {
-			continue
-		}
-		if found == nil || job.Submitted.Before(found.Submitted) ||
-			(job.Submitted.Equal(found.Submitted) && job.Number < found.Number) {
+		switch {
+		case !strings.Contains(job.Inputs, r.Submission):
+		case r.Sent != nil && !job.Submitted.IsZero() && job.Submitted.Before(serverTime(*r.Sent).Add(-skew)):
+			if early == nil || older(job, early) {
+				early = job
+			}
+		case found == nil || older(job, found):
 			found = job
 		}
 	}
+	if found == nil {
+		return early
+	}
 	return found
+}
+
+func older(a, b *jobapi.Job) bool {
+	return a.Submitted.Before(b.Submitted) || a.Submitted.Equal(b.Submitted) && a.Number < b.Number
 }
 
 // Found writes into a record that its job is known.
@@ -579,7 +602,7 @@ func (t *Tracker) askOne(ctx context.Context, client Client, s *server, r *Recor
 	}
 	s.askedOne[r.Submission] = now
 	s.asked = append(s.asked, now)
-	callCtx, cancel := context.WithTimeout(ctx, callTime)
+	callCtx, cancel := statusCall(ctx)
 	defer cancel()
 	job, err := client.Job(callCtx, r.Job)
 	if !errors.Is(err, jobapi.ErrNoSuchJob) {
