@@ -29,6 +29,9 @@ func (s *Session) ShowLogs(ctx context.Context, in Input) (LogAnswer, error) {
 		return LogAnswer{}, &StateError{Job: r.Submission, State: r.State, Message: "there is no log: the submission is " + string(r.State)}
 	}
 	if r.Submission == "" { // submitted elsewhere: its log is kept under the job's own id
+		if err := s.mustExist(ctx, in, &r); err != nil {
+			return LogAnswer{}, err
+		}
 		r.Submission = r.Job
 	}
 	answer := LogAnswer{Submission: r.Submission, Job: r.Job, State: r.State, Path: track.LogFile(s.ledger.LogDir(r.Submission))}
@@ -50,6 +53,26 @@ func (s *Session) ShowLogs(ctx context.Context, in Input) (LogAnswer, error) {
 		return err
 	})
 	return answer, err
+}
+
+// mustExist asks the server whether it has a job that nothing here knows. A
+// command that does not wait for the answer takes the job's word for it.
+func (s *Session) mustExist(ctx context.Context, in Input, r *track.Record) error {
+	client, err := s.client(r.Server)
+	if err != nil {
+		return err
+	}
+	asked, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if !waits(in) {
+		asked, cancel = context.WithTimeout(ctx, soonAfter)
+		defer cancel()
+	}
+	_, err = client.Job(asked, r.Job)
+	if err != nil && asked.Err() != nil && ctx.Err() == nil {
+		return nil // no answer yet: what is wrong is said when the log is asked for
+	}
+	return err
 }
 
 const (

@@ -88,6 +88,8 @@ type Session struct {
 	told     map[string]bool   // what sayOnce said
 	nodes    map[string]nodeList
 	images   map[string]imageList
+	asking   map[string]bool                // servers whose nodes are being asked for, for hovers
+	open     map[string]*openBundle         // of open projects, by directory
 	sent     map[string]map[string]sentFile // what newer submissions sent, by submission and path
 
 	slots chan struct{} // one for each submission at work
@@ -128,7 +130,8 @@ func New(cfg Config) (*Session, error) {
 	s := &Session{
 		cfg: cfg, log: cfg.Logger, ledger: track.NewLedger(cfg.State),
 		clients: map[string]Client{}, flights: map[string]*flight{}, arriving: map[string]*arrivals{},
-		own: map[string]bool{}, answered: map[string]string{}, told: map[string]bool{}, nodes: map[string]nodeList{}, images: map[string]imageList{}, sent: map[string]map[string]sentFile{},
+		own: map[string]bool{}, answered: map[string]string{}, told: map[string]bool{}, nodes: map[string]nodeList{}, images: map[string]imageList{},
+		asking: map[string]bool{}, open: map[string]*openBundle{}, sent: map[string]map[string]sentFile{},
 		slots: make(chan struct{}, atOnce),
 	}
 	s.user, _ = settings.Resolve(settings.Layers{}) // the defaults have no problems

@@ -28,7 +28,22 @@ const codeRequestFailed = jsonrpc2.Code(protocol.LSPErrorCodesRequestFailed)
 const (
 	codeWrongState   jsonrpc2.Code = 1 // the job is not in a state in which this can be done
 	codeNotSubmitted jsonrpc2.Code = 2 // there is no job, and why
+	codeSignIn       jsonrpc2.Code = 3 // there is no token, or none that the server takes
+	codePermission   jsonrpc2.Code = 4 // the server knows the user, and says no
+	codeNetwork      jsonrpc2.Code = 5 // no answer came from the server
+	codeServer       jsonrpc2.Code = 6 // the server's answer is an error, or cannot be understood
+	codeNoSuchJob    jsonrpc2.Code = 7 // the server has no such job
 )
+
+// codesOfKinds are the codes of errors by their cause. It counts before what was
+// being done: a plugin offers to sign in, whatever that was.
+var codesOfKinds = map[commands.Kind]jsonrpc2.Code{
+	commands.KindSignIn:     codeSignIn,
+	commands.KindPermission: codePermission,
+	commands.KindNetwork:    codeNetwork,
+	commands.KindServer:     codeServer,
+	commands.KindNoSuchJob:  codeNoSuchJob,
+}
 
 // rpcError renders an error for the editor. It is the only place that does.
 func rpcError(err error) *jsonrpc2.Error {
@@ -45,6 +60,9 @@ func codeOf(err error) jsonrpc2.Code {
 	}
 	if _, ok := errors.AsType[*commands.ArgumentError](err); ok {
 		return jsonrpc2.InvalidParams
+	}
+	if code, ok := codesOfKinds[commands.KindOf(err)]; ok {
+		return code
 	}
 	if _, ok := errors.AsType[*commands.StateError](err); ok {
 		return codeWrongState

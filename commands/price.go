@@ -1,0 +1,116 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"juliahub-lsp/commands/settings"
+	"juliahub-lsp/jobapi"
+)
+
+// ProfileText says in a few sentences which node a profile of a JuliaHub.toml
+// picks, its price, and the most that a job can cost: with what is known of the
+// server's nodes. It never waits for the server, and asks it, in the background,
+// only where a person has asked it for something before.
+func (s *Session) ProfileText(path string, text []byte, profile string) string {
+	chosen, nodes, server := s.profileNodes(path, text, profile)
+	p := chosen.Profile
+	want := fmt.Sprintf("Wants %d vCPU and %d GB", max(1, p.NCPU), max(1, p.Memory))
+	if p.NGPU > 0 {
+		want += " with a GPU"
+	}
+	lines := []string{want + "."}
+	if nodes == nil {
+		return strings.Join(append(lines, "Its node and price are known once the server's nodes are: \"List nodes\" asks for them."), "\n")
+	}
+	node, err := jobapi.ChooseNode(nodes, nodeRequest(p))
+	if err != nil {
+		return strings.Join(append(lines, sentence(err.Error())), "\n")
+	}
+	count := max(1, p.NNodes)
+	price := node.PricePerHour * float64(count)
+	lines = append(lines, fmt.Sprintf("Node on %s: %s%s, $%.2f an hour.", hostOf(server), times(count), node, price))
+	if p.LimitHours == 0 {
+		lines = append(lines, "No time limit: there is no most that a job can cost.")
+	} else {
+		lines = append(lines, fmt.Sprintf("Time limit %d h: a job costs at most $%.2f.", p.LimitHours, price*float64(p.LimitHours)))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func times(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return fmt.Sprintf("%d × ", n)
+}
+
+// KnownNodes are the nodes that a JuliaHub.toml's server offers, as far as they
+// are known, and KnownImages its job images.
+func (s *Session) KnownNodes(path string, text []byte) []NodeRow {
+	_, nodes, _ := s.profileNodes(path, text, "")
+	var rows []NodeRow
+	for _, n := range nodes {
+		rows = append(rows, NodeRow{n.Class, n.Description, n.VCores, n.MemoryGB, n.GPU, n.PricePerHour})
+	}
+	return rows
+}
+
+// KnownImages are the job images of a JuliaHub.toml's server, as far as known.
+func (s *Session) KnownImages(path string, text []byte) []ImageRow {
+	_, server, err := s.hubServer(path, text, "")
+	if err != nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var rows []ImageRow
+	for _, i := range s.images[server].images {
+		rows = append(rows, ImageRow{i.Product, i.Name, i.Tag, i.CPUKey != "", i.GPUKey != "", i.Default, i.Interactive != ""})
+	}
+	return rows
+}
+
+// hubServer resolves a JuliaHub.toml under the editor's settings.
+func (s *Session) hubServer(path string, text []byte, profile string) (settings.Settings, string, error) {
+	s.mu.Lock()
+	editor := s.editor
+	s.mu.Unlock()
+	chosen, _ := settings.Resolve(settings.Layers{Editor: editor, HubPath: path, HubText: text, Profile: profile})
+	server, err := s.serverName(chosen.Server)
+	return chosen, server, err
+}
+
+// profileNodes returns a profile and what is known of its server's nodes; nil =
+// nothing. Nodes that are not known, or stale, are asked for in the background
+// if the server has been spoken to.
+func (s *Session) profileNodes(path string, text []byte, profile string) (settings.Settings, []jobapi.Node, string) {
+	chosen, server, err := s.hubServer(path, text, profile)
+	if err != nil {
+		return chosen, nil, server
+	}
+	s.mu.Lock()
+	known, client, asking := s.nodes[server], s.clients[server], s.asking[server]
+	ask := client != nil && !asking && (known.nodes == nil || s.cfg.Now().Sub(known.at) >= nodesFor)
+	if ask {
+		s.asking[server] = true
+	}
+	s.mu.Unlock()
+	if ask {
+		s.goDo(func() { s.askNodes(server, client) })
+	}
+	return chosen, known.nodes, server
+}
+
+// askNodes asks for a server's nodes where nobody waits for them.
+func (s *Session) askNodes(server string, client Client) {
+	ctx, cancel := context.WithTimeout(s.ctx, nodesFor)
+	defer cancel()
+	if _, err := s.nodesOf(ctx, server, client); err != nil {
+		s.log.Info("the server's nodes are not known", "error", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.asking, server)
+}

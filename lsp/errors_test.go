@@ -1,0 +1,65 @@
+package lsp_test
+
+import (
+	"errors"
+	"testing"
+
+	"juliahub-lsp/jobapi/emulator"
+	"juliahub-lsp/lsp/lsptest"
+)
+
+// Each kind of trouble has a code of its own, and a sentence.
+func TestStoryErrorCodes(t *testing.T) {
+	t.Parallel() // looking for a server that is not there takes a few tries
+	code := func(e *lsptest.Editor, command string, arg any) int {
+		t.Helper()
+		var failed *lsptest.Error
+		if err := e.TryExecute(command, arg, nil); !errors.As(err, &failed) || failed.Message == "" {
+			t.Fatalf("%s: %v\n%s", command, err, e.Dump())
+		}
+		return failed.Code
+	}
+	wait := map[string]any{"wait": true}
+	t.Run("no such job", func(t *testing.T) {
+		t.Parallel()
+		e := newDesk(t, nil).editor(lsptest.Options{})
+		for _, command := range []string{"juliahub.logs", "juliahub.downloadResults", "juliahub.cancelJob"} {
+			if got := code(e, command, map[string]any{"job": "jr-nosuchjob", "wait": true}); got != 7 {
+				t.Errorf("%s: code %d", command, got)
+			}
+		}
+		e.Shutdown()
+	})
+	t.Run("a token that the server does not take", func(t *testing.T) {
+		t.Parallel()
+		d := newDesk(t, nil)
+		d.env["JULIAHUB_TOKEN"] = "no token of this server"
+		e := d.editor(lsptest.Options{})
+		if got := code(e, "juliahub.jobs", wait); got != 3 {
+			t.Errorf("code %d", got)
+		}
+		e.Shutdown()
+	})
+	t.Run("no server", func(t *testing.T) {
+		t.Parallel()
+		d := newDesk(t, nil)
+		d.env["JULIA_PKG_SERVER"] = "http://127.0.0.1:1"
+		e := d.editor(lsptest.Options{})
+		if got := code(e, "juliahub.jobs", wait); got != 5 {
+			t.Errorf("code %d", got)
+		}
+		e.Shutdown()
+	})
+	t.Run("forbidden", func(t *testing.T) {
+		t.Parallel()
+		d := newDesk(t, nil)
+		if err := d.hub.Inject(emulator.Fault{Kind: emulator.FaultStatus, Status: 403, Times: -1}); err != nil {
+			t.Fatal(err)
+		}
+		e := d.editor(lsptest.Options{})
+		if got := code(e, "juliahub.jobs", wait); got != 4 {
+			t.Errorf("code %d", got)
+		}
+		e.Shutdown()
+	})
+}
