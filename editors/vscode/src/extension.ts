@@ -1,0 +1,83 @@
+// Submitting Julia files to JuliaHub from VS Code. The work is done by the
+// language server; this shows it: commands, the Jobs view, the status bar.
+
+import { commands, env, type ExtensionContext, Uri, window, workspace } from "vscode";
+import type { Middleware, ShowDocumentParams } from "vscode-languageclient/node";
+import { Commands, openAny } from "./commands";
+import { Documents } from "./documents";
+import { Jobs } from "./jobs";
+import { JobsView } from "./jobsView";
+import { Server } from "./server";
+import { Settings } from "./settings";
+import { StatusBar } from "./statusBar";
+
+/** What other extensions, and the tests, may use. */
+export interface Api {
+  readonly server: Server;
+  readonly jobs: Jobs;
+  readonly view: JobsView;
+}
+
+/** How often jobs of other workspaces are looked at, while the view is open. */
+const tick = 15_000;
+
+let server: Server | undefined;
+
+export async function activate(context: ExtensionContext): Promise<Api> {
+  const output = window.createOutputChannel("JuliaHub", { log: true });
+  const jobs = new Jobs();
+  const settings = new Settings(context, () => void server?.settingsChanged());
+  const middleware: Middleware = {
+    executeCommand: (command, args) => ui.run(command, (args[0] ?? {}) as object),
+    window: { showDocument: (params) => showDocument(params) },
+    workspace: {
+      configuration: async (params, token, next) => {
+        const answer = await next(params, token);
+        return Array.isArray(answer) ? settings.checked(answer) : answer;
+      },
+    },
+  };
+  const running = new Server(context, output, middleware);
+  server = running;
+  const view = new JobsView(jobs);
+  const documents = new Documents(jobs);
+  const ui: Commands = new Commands(context, running, jobs, view, documents);
+  const statusBar = new StatusBar(jobs, running);
+
+  const fetch = async (): Promise<void> => {
+    if (running.state === "running") jobs.replace(await running.jobs());
+  };
+  const timer = setInterval(() => view.tree.visible && void fetch().catch(() => undefined), tick);
+  context.subscriptions.push(
+    output, running, jobs, view, documents, ui, statusBar, { dispose: () => clearInterval(timer) },
+    running.onJobChanged((job) => jobs.put(job)),
+    running.onDidChangeState((state) => {
+      void commands.executeCommand("setContext", "juliahub.ui.canSignIn", running.has("juliahub.signIn"));
+      if (state === "running") void fetch().catch((error: unknown) => output.warn(String(error)));
+    }),
+    view.tree.onDidChangeVisibility((e) => e.visible && void fetch().catch(() => undefined)),
+    commands.registerCommand("juliahub.ui.restart", () => running.restart().catch(() => running.offerHelp())),
+    commands.registerCommand("juliahub.ui.showOutput", () => output.show()),
+    commands.registerCommand("juliahub.ui.walkthrough", () =>
+      commands.executeCommand("workbench.action.openWalkthrough", `${context.extension.id}#start`, false)),
+    workspace.onDidChangeConfiguration((e) => {
+      if (e.affectsConfiguration("juliahubLsp.path")) void commands.executeCommand("juliahub.ui.restart");
+    }),
+  );
+  if (context.globalState.get("submittedOnce")) void commands.executeCommand("setContext", "juliahub.ui.submittedOnce", true);
+  // VS Code does not say why an extension did not come up: we do.
+  await running.start().catch(() => void running.offerHelp());
+  return { server: running, jobs, view };
+}
+
+export async function deactivate(): Promise<void> {
+  await server?.stop();
+}
+
+/** Shows what the server asks for: pages outside, files in the editor that fits them. */
+async function showDocument(params: ShowDocumentParams): Promise<{ success: boolean }> {
+  const uri = Uri.parse(params.uri, true);
+  if (params.external) return { success: await env.openExternal(uri) };
+  await openAny(uri, params.takeFocus ?? true);
+  return { success: true };
+}
