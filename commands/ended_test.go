@@ -29,16 +29,16 @@ func TestFailureInABundle(t *testing.T) {
 	}
 	s.cfg.LookupEnv = func(string) (string, bool) { return "", false }
 	s.sent["id"] = map[string]sentFile{
-		"scripts/run.jl": {Local: "/work/proj/scripts/run.jl"}, "src/P.jl": {Local: "/work/proj/src/P.jl"},
-		".bundle/dev/Dep/src/Dep.jl": {Local: "/work/Dep/src/Dep.jl"}, "code.jl": {Local: "/work/proj/code.jl"},
+		"scripts/run.jl": {Local: "/home/ada/proj/scripts/run.jl"}, "src/P.jl": {Local: "/home/ada/proj/src/P.jl"},
+		".bundle/dev/Dep/src/Dep.jl": {Local: "/home/ada/Dep/src/Dep.jl"}, "code.jl": {Local: "/home/ada/proj/code.jl"},
 	}
-	paths := s.pathsOf(&track.Record{Submission: "id", Kind: track.KindAppBundle, Dir: "/work/proj"})
+	paths := s.pathsOf(&track.Record{Submission: "id", Kind: track.KindAppBundle, Dir: "/home/ada/proj"})
 	for remote, want := range map[string]string{
-		"/home/jovyan/proj/scripts/run.jl":            "/work/proj/scripts/run.jl",
-		"/tmp/x/appbundle/src/P.jl":                   "/work/proj/src/P.jl",
-		`C:\job\proj\src\P.jl`:                        "/work/proj/src/P.jl",
-		"~/proj/.bundle/dev/Dep/src/Dep.jl":           "/work/Dep/src/Dep.jl",
-		"/home/jovyan/proj/code.jl":                   "/work/proj/code.jl",
+		"/home/jovyan/proj/scripts/run.jl":            "/home/ada/proj/scripts/run.jl",
+		"/tmp/x/appbundle/src/P.jl":                   "/home/ada/proj/src/P.jl",
+		`C:\job\proj\src\P.jl`:                        "/home/ada/proj/src/P.jl",
+		"~/proj/.bundle/dev/Dep/src/Dep.jl":           "/home/ada/Dep/src/Dep.jl",
+		"/home/jovyan/proj/code.jl":                   "/home/ada/proj/code.jl",
 		"/home/jovyan/code.jl":                        "", // the driver
 		"/home/jovyan/.julia/packages/Q/x/src/run.jl": "",
 	} {
@@ -58,10 +58,10 @@ func TestFailureInABundle(t *testing.T) {
 		"in expression starting at /home/jovyan/proj/scripts/run.jl:3",
 		"in expression starting at /home/jovyan/code.jl:40",
 	), paths)
-	if failure == nil || failure.File != "/work/proj/src/P.jl" || failure.Line != 12 {
+	if failure == nil || failure.File != "/home/ada/proj/src/P.jl" || failure.Line != 12 {
 		t.Fatalf("%+v", failure)
 	}
-	if len(failure.Related) != 2 || failure.Related[0].File != filepath.Join(depot, "Pkg.jl") || failure.Related[1].File != "/work/proj/scripts/run.jl" {
+	if len(failure.Related) != 2 || failure.Related[0].File != filepath.Join(depot, "Pkg.jl") || failure.Related[1].File != "/home/ada/proj/scripts/run.jl" {
 		t.Errorf("related: %+v", failure.Related)
 	}
 }
@@ -84,7 +84,7 @@ func TestFailureWithoutATrace(t *testing.T) {
 }
 
 func TestWarningsStandAtTheirLines(t *testing.T) {
-	paths := stacktrace.Paths{Name: "job", Files: map[string]string{"a.jl": "/work/a.jl"}}
+	paths := stacktrace.Paths{Name: "job", Files: map[string]string{"a.jl": "/home/ada/a.jl"}}
 	warn, info := 1000, 0
 	messages := []jobapi.LogMessage{
 		{Message: "careful", Level: &warn, FilePath: "/job/a.jl", Line: 4},

@@ -21,7 +21,7 @@ func BenchmarkThousandJobs(b *testing.B) {
 		now := time.Now()
 		r := track.Record{
 			Submission: id, Job: fmt.Sprint("jr-", i), State: track.Running, Kind: track.KindScript,
-			File: fmt.Sprintf("/work/file%d.jl", i%100), Created: now, Sent: &now,
+			File: fmt.Sprintf("/home/ada/file%d.jl", i%100), Created: now, Sent: &now,
 		}
 		if err := s.ledger.Create(r); err != nil {
 			b.Fatal(err)
@@ -30,7 +30,7 @@ func BenchmarkThousandJobs(b *testing.B) {
 	}
 	b.Run("JobsOf", func(b *testing.B) {
 		for b.Loop() {
-			s.JobsOf("/work/file7.jl")
+			s.JobsOf("/home/ada/file7.jl")
 		}
 	})
 	b.Run("Jobs", func(b *testing.B) {
