@@ -79,6 +79,7 @@ type Session struct {
 	editor   json.RawMessage   // the editor's settings, as last told
 	user     settings.Settings // what they come to without any project's
 	folders  []string          // the workspace folders
+	ownOnly  bool              // see ShowOwnOnly
 	clients  map[string]Client // by server
 	closers  []func()          // of the clients
 	flights  map[string]*flight
@@ -260,6 +261,14 @@ func (s *Session) FoldersChanged(folders []string) {
 	s.folders = append([]string(nil), folders...)
 	s.mu.Unlock()
 	s.showAgain()
+}
+
+// ShowOwnOnly makes the session show nothing but what it submits itself: for a
+// command that submits once and ends.
+func (s *Session) ShowOwnOnly() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ownOnly = true
 }
 
 // client returns the client of a server, the same one for all its calls.

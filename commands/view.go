@@ -154,8 +154,8 @@ func (s *Session) showAgain() {
 func (s *Session) visible(r *track.Record) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.own[r.Submission] || len(s.folders) == 0 {
-		return true
+	if s.own[r.Submission] || s.ownOnly || len(s.folders) == 0 {
+		return s.own[r.Submission] || !s.ownOnly
 	}
 	for _, folder := range s.folders {
 		if r.File != "" && within(folder, r.File) {

@@ -115,6 +115,9 @@ func bundleInput(dir string, f bundleFlags) (commands.Input, error) {
 		if err != nil {
 			return commands.Input{}, fmt.Errorf("find %s: %w", f.script, err)
 		}
+		if filepath.Ext(path) != ".jl" {
+			return commands.Input{}, &usageError{fmt.Errorf("%s is no .jl file", f.script)}
+		}
 		in.Args = &commands.SubmitArgs{URI: fileURI(path)}
 		in.File = &commands.Document{URI: fileURI(path), Path: path}
 	}

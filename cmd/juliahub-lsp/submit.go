@@ -146,6 +146,7 @@ func submit(ctx context.Context, t terminal, file string, f submitFlags) error {
 	if f.dryRun {
 		return preview(ctx, t, ui, session, in, f)
 	}
+	session.ShowOwnOnly()
 	session.Start(ctx) // its tracker also looks for a job whose submission is not answered
 	send := session.SubmitScript
 	if f.appbundle != "" {
