@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 
 	"juliahub-lsp/commands"
+	"juliahub-lsp/commands/track"
 )
 
 // ended reports whether nothing more will become of a submission.
@@ -20,41 +22,82 @@ func ended(s commands.State) bool {
 	return false
 }
 
-// tail copies a file as it grows. The zero value is at its beginning.
+// tail copies a log file as it grows, with the parts of it that are put aside
+// beside it when it gets long. The zero value is at its beginning.
 type tail struct {
-	offset int64
+	parts  int   // that are read
+	offset int64 // in the part after those
 }
 
-// next returns what the file has gained; "" when there is nothing yet.
+// tailChunk is how much is read at a time.
+const tailChunk = 1 << 20
+
+// copy passes on what the log has gained, piece by piece.
+func (t *tail) copy(path string, print func(text string)) error {
+	for {
+		text, err := t.next(path)
+		if text == "" || err != nil {
+			return err
+		}
+		print(text)
+	}
+}
+
+// next returns the next piece of what the log has gained; "" when there is
+// nothing yet.
 func (t *tail) next(path string) (string, error) {
 	if path == "" {
 		return "", nil
 	}
+	for {
+		aside := track.LogPart(path, t.parts+1)
+		text, size, err := readPiece(path, t.offset)
+		// Looked for after the file was read: one that was put aside meanwhile
+		// goes on there, and what was read may be from its successor.
+		if _, missing := os.Stat(aside); missing != nil {
+			t.offset += int64(len(text))
+			return text, err
+		}
+		if text, size, err = readPiece(aside, t.offset); text != "" || err != nil {
+			t.offset += int64(len(text))
+			return text, err
+		}
+		// What was read beyond the part's end is the beginning of the next one.
+		t.parts++
+		t.offset -= size
+	}
+}
+
+// readPiece reads from an offset on, at most a piece, which then ends with a
+// line where it can. A file that is not there has nothing.
+func readPiece(path string, offset int64) (text string, size int64, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return "", 0, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("read the log: %w", err)
+		return "", 0, fmt.Errorf("read the log: %w", err)
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.NewSectionReader(f, t.offset, 1<<62))
+	info, err := f.Stat()
 	if err != nil {
-		return "", fmt.Errorf("read the log: %w", err)
+		return "", 0, fmt.Errorf("read the log: %w", err)
 	}
-	t.offset += int64(len(text))
-	return string(text), nil
+	piece, err := io.ReadAll(io.NewSectionReader(f, offset, tailChunk))
+	if err != nil {
+		return "", 0, fmt.Errorf("read the log: %w", err)
+	}
+	if end := bytes.LastIndexByte(piece, '\n') + 1; len(piece) == tailChunk && end > 0 {
+		piece = piece[:end]
+	}
+	return string(piece), info.Size(), nil
 }
 
 // follow copies a job's log to w until the job has ended, and returns its last state.
 func follow(ctx context.Context, ui *console, session *commands.Session, submission string, w io.Writer) (commands.Job, error) {
 	var log tail
 	copyLog := func(path string) error {
-		text, err := log.next(path)
-		if text != "" {
-			ui.print(w, plain(text))
-		}
-		return err
+		return log.copy(path, func(text string) { ui.print(w, plain(text)) })
 	}
 	var failed error
 	job, err := session.Await(ctx, submission, func(job commands.Job) bool {

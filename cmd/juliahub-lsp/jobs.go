@@ -179,9 +179,7 @@ func newLogs(t terminal) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text, err := log.next(answer.Path)
-			w.ui.print(w.t.out, plain(text))
-			return err
+			return log.copy(answer.Path, func(text string) { w.ui.print(w.t.out, plain(text)) })
 		}
 		if !followIt {
 			return more()

@@ -161,6 +161,12 @@ func (t *Tracker) readLog(ctx context.Context, r Record, done func() bool) error
 // LogFile is the path of the newest part of the log in a log directory.
 func LogFile(dir string) string { return filepath.Join(dir, "job.log") }
 
+// LogPart is the path of the n-th part (from 1) that was put aside of the log at
+// path: what it holds came before all that the file now holds.
+func LogPart(path string, n int) string {
+	return filepath.Join(filepath.Dir(path), fmt.Sprintf("job.%04d.log", n))
+}
+
 // logFile is the local copy of one job's log. Beside it stands how far it goes:
 // text beyond that is cut off when the file is opened again, so that a crash
 // neither loses nor doubles a line.
@@ -296,7 +302,7 @@ func (l *logFile) flush() error {
 // another with the rest.
 func (l *logFile) nextPart() error {
 	rest := make([]byte, l.size-l.at.Size)
-	part := filepath.Join(l.dir, fmt.Sprintf("job.%04d.log", l.at.Parts+1))
+	part := LogPart(LogFile(l.dir), l.at.Parts+1)
 	err := readAt(LogFile(l.dir), rest, l.at.Size)
 	if err == nil {
 		err = errors.Join(l.file.Truncate(l.at.Size), l.file.Close())
