@@ -4,7 +4,7 @@
 # Puts VS Code's own code under DEST (default .cache/vscode), to be driven by
 # tests: code-server (VS Code in a browser), the Node that it wants and
 # playwright-core, all by npm. Nothing is installed on the host but Debian's
-# chromium, if no Chromium or Chrome is there. An installation that is complete
+# chromium, if no Chromium or Chrome is there, and fonts for screenshots. An installation that is complete
 # is left alone. Prints DEST.
 #
 # Needs: Linux x86-64, npm, and apt or a Chromium.
@@ -34,12 +34,17 @@ command -v npm >/dev/null || die "npm is missing: install Node 20 or newer with 
 exec 9>"$dest.lock"
 flock 9
 
-if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
+missing=()
+command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing=(chromium)
+# The fonts are for screenshots alone.
+if [ -z "$(fc-list Inter 2>/dev/null)" ] && [ "$(id -u)" = 0 ]; then
+    missing+=(fontconfig fonts-inter fonts-jetbrains-mono fonts-dejavu-core)
+fi
+if [ "${#missing[@]}" -gt 0 ]; then
     [ "$(id -u)" = 0 ] || die "Chromium is missing: apt-get install chromium"
-    say "installing Debian's chromium"
+    say "installing Debian's ${missing[*]}"
     apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
-    DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends \
-        chromium fonts-dejavu-core >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
 if [ "$(cat "$dest/complete" 2>/dev/null)" != "$manifest" ]; then

@@ -7,7 +7,7 @@ import { Commands, openAny } from "./commands";
 import { Documents } from "./documents";
 import { Jobs } from "./jobs";
 import { JobsView } from "./jobsView";
-import { Server } from "./server";
+import { sentence, Server } from "./server";
 import { Settings } from "./settings";
 import { StatusBar } from "./statusBar";
 
@@ -18,8 +18,8 @@ export interface Api {
   readonly view: JobsView;
 }
 
-/** How often jobs of other workspaces are looked at, while the view is open. */
-const tick = 15_000;
+/** How often the whole list is asked for while the view is open and jobs run: how far they are is no news by itself. */
+const tick = 1_000;
 
 let server: Server | undefined;
 
@@ -45,17 +45,23 @@ export async function activate(context: ExtensionContext): Promise<Api> {
   const statusBar = new StatusBar(jobs, running);
 
   const fetch = async (): Promise<void> => {
-    if (running.state === "running") jobs.replace(await running.jobs());
+    try {
+      if (running.state === "running") jobs.replace(await running.jobs());
+    } catch (error) {
+      output.warn(`the list of jobs: ${sentence(error)}`);
+    }
   };
-  const timer = setInterval(() => view.tree.visible && void fetch().catch(() => undefined), tick);
+  const timer = setInterval(() => {
+    if (view.tree.visible && jobs.live().length > 0) void fetch();
+  }, tick);
   context.subscriptions.push(
     output, running, jobs, view, documents, ui, statusBar, { dispose: () => clearInterval(timer) },
     running.onJobChanged((job) => jobs.put(job)),
     running.onDidChangeState((state) => {
       void commands.executeCommand("setContext", "juliahub.ui.canSignIn", running.has("juliahub.signIn"));
-      if (state === "running") void fetch().catch((error: unknown) => output.warn(String(error)));
+      if (state === "running") void fetch();
     }),
-    view.tree.onDidChangeVisibility((e) => e.visible && void fetch().catch(() => undefined)),
+    view.tree.onDidChangeVisibility((e) => e.visible && void fetch()),
     commands.registerCommand("juliahub.ui.restart", () => running.restart().catch(() => running.offerHelp())),
     commands.registerCommand("juliahub.ui.showOutput", () => output.show()),
     commands.registerCommand("juliahub.ui.walkthrough", () =>

@@ -33,6 +33,9 @@ export class Jobs implements Disposable {
   }
 
   put(job: Job): void {
+    const before = this.ours.get(keyOf(job))?.percent;
+    // A job's news leaves out how far it is; that stands until the list says more.
+    if (job.percent === undefined && before !== undefined && isLive(job.state)) job = { ...job, percent: before };
     this.ours.set(keyOf(job), job);
     this.changed.fire(job);
   }

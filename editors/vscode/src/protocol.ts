@@ -1,7 +1,7 @@
 // What the server says beyond the Language Server Protocol: the mirror of
 // commands/ui.go. Members that may be missing are those that Go leaves out.
 
-import { NotificationType, RequestType0 } from "vscode-languageclient/node";
+import { NotificationType, RequestType } from "vscode-languageclient/node";
 
 /** Where a submission is: before there is a job, as a job, ended without one. */
 export type JobState =
@@ -61,7 +61,7 @@ export interface Job {
   failedAt?: { path: string; line: number };
 }
 
-export const jobsRequest = new RequestType0<{ jobs: Job[] }, void>("juliahub/jobs");
+export const jobsRequest = new RequestType<object, { jobs: Job[] }, void>("juliahub/jobs");
 export const jobDidChange = new NotificationType<Job>("juliahub/jobDidChange");
 
 /** The name under which both sides announce these messages. */

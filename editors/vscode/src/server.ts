@@ -99,7 +99,7 @@ export class Server implements Disposable {
   }
 
   async jobs(): Promise<Job[]> {
-    return (await this.client?.sendRequest(jobsRequest))?.jobs ?? [];
+    return (await this.client?.sendRequest(jobsRequest, {}))?.jobs ?? [];
   }
 
   /** Tells the server that settings have changed which it cannot see changing. */

@@ -34,6 +34,7 @@ const settings = {
   "extensions.ignoreRecommendations": true,
   "update.mode": "none",
   "git.enabled": false,
+  "remote.autoForwardPorts": false,
   "files.autoSave": "off",
   "security.workspace.trust.enabled": false,
   "editor.fontFamily": "'JetBrains Mono', 'DejaVu Sans Mono', monospace",
@@ -93,9 +94,14 @@ async function open(dir, ending, vsix) {
     "--disable-workspace-trust", "--disable-getting-started-override", "--vscode-option", "enable-smoke-test-driver"], env, log, ending);
   await until("code-server answers", () => fetch(`${origin}/healthz`).then((r) => r.ok, () => false));
 
+  // Screenshots look the same wherever these fonts are.
+  mkdirSync(join(home, "config/fontconfig"), { recursive: true });
+  writeFileSync(join(home, "config/fontconfig/fonts.conf"), `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
+    <match><test name="family"><string>system-ui</string></test><edit name="family" mode="prepend" binding="strong"><string>Inter</string></edit></match>
+  </fontconfig>`);
   const executablePath = ["/usr/bin/chromium", "/usr/bin/google-chrome"].find(existsSync);
   const context = await chromium.launchPersistentContext(join(dir, "chromium"), {
-    executablePath, headless: true, viewport: { width: 1280, height: 800 }, colorScheme: "dark",
+    executablePath, headless: true, env: { ...process.env, XDG_CONFIG_HOME: join(home, "config") }, viewport: { width: 1280, height: 800 }, colorScheme: "dark",
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync", "--font-render-hinting=none"],
   });

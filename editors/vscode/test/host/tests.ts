@@ -110,6 +110,8 @@ export const tests: Record<string, Test> = {
     pi = await submit("juliahub.ui.submitScript", at("pi.jl"));
     await until("the list shows it as running", () => shown().startsWith("Running"));
     assert.equal(api.view.tree.badge?.value, 1);
+    await vscode.commands.executeCommand("juliahub.ui.showJobs");
+    if (!simulated) await until("and how far it is", () => /pi\.jl \| Running \d+ %/.test(shown()));
     const job = await inState(pi, "completed");
     assert.match(shown(), /^Finished Today[^]*\n {2}pi\.jl \| Completed · \d+ s/);
     assert.equal(api.view.tree.badge, undefined);

@@ -1,0 +1,153 @@
+// A person's round trip through VS Code's window with the packaged extension:
+// submit a script, watch, read the log, get the results, see where another one
+// fails, send a project, stop a job. Takes the screenshots of the docs.
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { extension, until, withSession } from "../session.mjs";
+
+const { IMAGES } = process.env;
+const begun = Date.now();
+const say = (text) => console.log(`ok   ${text} (${((Date.now() - begun) / 1000).toFixed(1)} s)`);
+
+await withSession(async (session) => {
+  const { page } = session;
+  page.setDefaultTimeout(40_000);
+  try {
+    await roundTrip(session, helpers(session));
+  } catch (error) {
+    await page.screenshot({ path: join(extension, "dist", "failed-ui.png") });
+    throw error;
+  }
+}, { vsix: join(extension, "dist/juliahub-lsp.vsix") });
+
+/** What a person does, in terms of what is on the screen. */
+function helpers({ page, simulated }) {
+  const row = (text) => page.locator(`.pane-body .monaco-list-row:has-text(${JSON.stringify(text)})`).first();
+  const ui = {
+    row,
+    tab: (name) => page.locator(`.tab.active:has-text(${JSON.stringify(name)})`),
+    async shot(name) {
+      if (simulated) return; // a picture of nothing that ran
+      await page.mouse.move(640, 795);
+      await page.evaluate(() => document.fonts.ready);
+      await page.locator(".workbench-hover-container").waitFor({ state: "hidden" }).catch(() => undefined);
+      await page.screenshot({ path: join(IMAGES, `${name}.png`), caret: "hide" });
+    },
+    /** What the editor shows; it draws spaces as unbreakable ones. */
+    text: async () => (await page.locator(".editor-instance .view-lines").first().innerText()).replaceAll("\u00a0", " "),
+    async openFile(name) {
+      await page.keyboard.press("Control+p");
+      await page.locator(".quick-input-widget input").fill(name);
+      await page.locator(`.quick-input-list .monaco-list-row:has-text(${JSON.stringify(name)})`).first().waitFor();
+      await page.keyboard.press("Enter");
+      await page.locator(`.tab.active:has-text(${JSON.stringify(name)})`).waitFor();
+    },
+    async palette(title) {
+      await page.keyboard.press("F1");
+      await page.locator(".quick-input-widget input").fill(`>${title}`);
+      await page.locator(`.quick-input-list .monaco-list-row:has-text(${JSON.stringify(title)})`).first().click();
+    },
+    async showView(label) {
+      await page.locator(`.activitybar .action-item a[aria-label^="${label}"]`).click();
+    },
+    /** Presses a button that a row of the list shows under the mouse. */
+    async press(text, action) {
+      await row(text).hover();
+      await row(text).locator(`.action-label[aria-label^="${action}"]`).click();
+    },
+    async expand(text) {
+      await row(text).locator(".monaco-tl-twistie").click();
+    },
+    clearNotifications: () => ui.palette("Notifications: Clear All Notifications"),
+  };
+  return ui;
+}
+
+async function roundTrip(session, ui) {
+  const { page, origin, workspace, simulated } = session;
+  await page.goto(`${origin}/?folder=${encodeURI(workspace)}`);
+  await page.locator(".explorer-folders-view .monaco-list-row:has-text('pi.jl')").dblclick();
+  await page.locator(".codelens-decoration:has-text('Submit')").waitFor();
+  say("the packaged extension and its own server are there");
+
+  await page.locator(".editor-actions .action-label[aria-label^='Submit as Script']").first().click();
+  await ui.showView("JuliaHub");
+  await ui.row("pi.jl").waitFor();
+  if (!simulated) await page.locator(".pane-body .monaco-list-row:has-text('pi.jl'):has-text('%')").waitFor();
+  await page.locator(".statusbar-item:has-text('1 job')").waitFor();
+  await ui.shot("vscode-running");
+  say("a script is submitted by the button in the title bar, and runs");
+
+  await ui.row("Completed").waitFor();
+  await page.locator(".codelens-decoration:has-text('Completed')").waitFor();
+  await ui.clearNotifications();
+  await ui.press("Completed", "Show Log");
+  await ui.tab(".log").waitFor();
+  await until("the log has its last line", async () => (await ui.text()).includes(simulated ? "SIMULATED" : "π is about 3.14"));
+  await ui.shot("vscode-log");
+  say("its log is read");
+
+  await ui.press("Completed", "Download Results");
+  const results = join(workspace, "juliahub-results");
+  await until("the results are on the disk", () => existsSync(results) && readdirSync(results).some((d) => d.startsWith("jr-")));
+  if (!simulated) {
+    await ui.expand("Completed");
+    await ui.row("pi.csv").click();
+    await ui.tab("pi.csv").waitFor();
+    await ui.clearNotifications();
+    await ui.shot("vscode-results");
+    const job = readdirSync(results).find((d) => d.startsWith("jr-"));
+    assert.match(readFileSync(join(results, job, "pi.csv"), "utf8"), /^points,estimate\n/);
+  }
+  say("its results are downloaded and opened");
+
+  await ui.openFile("fails.jl");
+  await page.locator(".codelens-decoration:has-text('Submit') a:has-text('Submit')").first().click();
+  await ui.row("fails.jl").waitFor();
+  if (!simulated) {
+    await page.locator(".monaco-editor .squiggly-error").first().waitFor();
+    await page.locator(".codelens-decoration:has-text('Failed at line 6')").waitFor();
+    await ui.clearNotifications();
+    await ui.expand("fails.jl");
+    await ui.row("Failed at line 6").click();
+    await page.keyboard.press("F8"); // the problem, in full
+    await page.locator(".zone-widget:has-text('no readings to take the mean of')").waitFor();
+    await ui.shot("vscode-failure");
+    await page.keyboard.press("Escape");
+  }
+  say("a script that fails is marked at its line");
+
+  await ui.openFile("report.jl");
+  await page.keyboard.press("Control+Alt+j");
+  await page.keyboard.press("b");
+  await ui.row("report.jl").waitFor();
+  await page.locator(".pane-body .monaco-list-row:has-text('report.jl'):has-text('Completed')").waitFor();
+  await ui.press("report.jl", "Download Results");
+  await until("the report is on the disk", () => existsSync(join(workspace, "project/juliahub-results")));
+  say("a project goes as an appbundle, by keys");
+
+  await ui.palette("JuliaHub: Preview Bundle");
+  await until("the preview names the package", async () => (await ui.text()).includes("Greetings"));
+  await ui.clearNotifications();
+  await ui.shot("vscode-preview");
+  say("what a bundle holds is shown");
+
+  if (!simulated) await stopAJob(session, ui);
+  await ui.palette("JuliaHub: Get Started");
+  await page.locator(".getting-started-step, .step-title").first().waitFor();
+  await ui.shot("vscode-walkthrough");
+  say("the walkthrough opens");
+}
+
+async function stopAJob({ page, workspace }, ui) {
+  writeFileSync(join(workspace, "slow.jl"), 'for i in 1:600\n    println("line ", i)\n    sleep(1)\nend\n');
+  await ui.openFile("slow.jl");
+  await page.locator(".codelens-decoration:has-text('Submit')").waitFor();
+  await ui.palette("JuliaHub: Submit as Script");
+  await page.locator(".pane-body .monaco-list-row:has-text('slow.jl'):has-text('Running')").waitFor();
+  await ui.press("slow.jl", "Stop Job");
+  await page.locator(".monaco-dialog-box .monaco-button:has-text('Stop Job')").click();
+  await page.locator(".pane-body .monaco-list-row:has-text('slow.jl'):has-text('Stopped')").waitFor();
+  say("a job is stopped after a question");
+}
