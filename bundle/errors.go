@@ -166,6 +166,18 @@ func (e *SpaceError) Error() string {
 	return fmt.Sprintf("%s has %s free, the bundle needs %s: make room or set TMPDIR to another directory", e.Dir, human(e.Free), human(e.Need))
 }
 
+// SpoolError says that the spool file cannot be written.
+type SpoolError struct {
+	Dir string
+	Err error
+}
+
+func (e *SpoolError) Error() string {
+	return fmt.Sprintf("cannot write the bundle in %s: %v; make room or set TMPDIR to another directory", e.Dir, e.Err)
+}
+
+func (e *SpoolError) Unwrap() error { return e.Err }
+
 // ArtifactError is an artifact that neither travels nor can be downloaded.
 type ArtifactError struct {
 	Name string

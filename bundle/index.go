@@ -105,10 +105,14 @@ func (x *Index) Reset() {
 
 // Revalidate looks at the times of all known directories, for where nobody
 // watches them: entries that were added or removed are seen, files that were
-// written in place are not.
-func (x *Index) Revalidate() {
+// written in place are not. What stands in the directories that it is given is
+// looked at one by one, so that these are seen, too.
+func (x *Index) Revalidate(unwatched ...string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	for _, dir := range unwatched {
+		x.note(filepath.Clean(dir), hintListing)
+	}
 	for _, t := range x.trees {
 		t.root.eachDir(func(d *dir) {
 			info, err := os.Stat(d.abs)
@@ -185,7 +189,11 @@ func (w *walker) update(hints map[string]hint) error {
 	listings := map[*dir]string{} // directories to be listed again, with their paths
 	stale := map[*dir]bool{}      // directories to be walked again as a whole
 	for abs, h := range hints {
-		if path, ok := pathIn(w.tree.top, abs); ok {
+		path, ok := pathIn(w.tree.top, abs)
+		if !ok { // who watches may know the directory by its other name
+			path, ok = pathIn(w.tree.real, abs)
+		}
+		if ok {
 			w.tree.touch(path, h, listings, stale)
 		}
 	}

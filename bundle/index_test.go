@@ -141,6 +141,14 @@ func TestIndexKeeps(t *testing.T) {
 	x.Revalidate()
 	same(t, x, Options{Dir: dir}, "a file that nobody told of")
 
+	// An ignore file that was written in place where nobody watches.
+	ignore := filepath.Join(dir, "sub", ignoreName)
+	if err := os.WriteFile(ignore, []byte("*\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	x.Revalidate(filepath.Dir(ignore))
+	same(t, x, Options{Dir: dir}, "an edit that nobody told of")
+
 	// A flood of hints, as of a checkout, and a directory that is not there any more.
 	if err := os.RemoveAll(filepath.Join(dir, "sub")); err != nil {
 		t.Fatal(err)
@@ -175,4 +183,22 @@ func TestIndexParks(t *testing.T) {
 		x.Changed(file)
 		same(t, x, o, text)
 	}
+}
+
+// TestIndexOtherName takes hints that name the directory without its links.
+func TestIndexOtherName(t *testing.T) {
+	dir := lay(t, map[string]string{"real/Project.toml": "", "real/sub/a": "", "real/sub/b": ""})
+	named := filepath.Join(dir, "named")
+	if err := os.Symlink("real", named); err != nil {
+		t.Skipf("no symbolic links: %v", err)
+	}
+	o := Options{Dir: named}
+	x := NewIndex(o)
+	same(t, x, o, "nothing")
+	file := filepath.Join(dir, "real", "sub", ignoreName)
+	if err := os.WriteFile(file, []byte("a\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	x.Changed(file)
+	same(t, x, o, "a hint by the other name")
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -47,5 +48,90 @@ func TestNotUTF8(t *testing.T) {
 	var bad *NameError
 	if !errors.As(err, &bad) || bad.Path != "bad\xff" {
 		t.Errorf("%v", err)
+	}
+}
+
+// asOrdinaryUser drops the rights of root for a while: nothing is unreadable for it.
+func asOrdinaryUser(t *testing.T, work func()) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		work()
+		return
+	}
+	const nobody = 65534
+	if err := syscall.Seteuid(nobody); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Seteuid(0); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	work()
+}
+
+// TestUnreadable names what cannot be read: a directory when the plan is made, a
+// file when it is packed. What a rule leaves out need not be readable.
+func TestUnreadable(t *testing.T) {
+	top := t.TempDir()
+	if err := errors.Join(os.Chmod(filepath.Dir(top), 0o755), os.Chmod(top, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	root, closed, secret := filepath.Join(top, "p"), filepath.Join(top, "p", "closed"), filepath.Join(top, "p", "secret")
+	var planned, packed, without error
+	asOrdinaryUser(t, func() {
+		packed = errors.Join(os.MkdirAll(closed, 0o755), os.WriteFile(secret, nil, 0), os.WriteFile(filepath.Join(root, "Project.toml"), nil, 0o644))
+		if packed != nil {
+			return
+		}
+		p := mustPlan(t, Options{Dir: root})
+		_, packed = p.Spool(t.Context(), top, nil)
+		planned = os.Chmod(closed, 0)
+		defer func() { without = errors.Join(without, os.Chmod(closed, 0o755)) }() // so that it can be removed
+		if planned != nil {
+			return
+		}
+		_, planned = NewPlan(t.Context(), Options{Dir: root})
+		without = os.WriteFile(filepath.Join(root, ignoreName), []byte("closed/\nsecret\n"), 0o644)
+		if without == nil {
+			_, without = mustPlan(t, Options{Dir: root}).Spool(t.Context(), top, nil)
+		}
+	})
+	var read *ReadError
+	if !errors.As(packed, &read) || read.Path != secret || !errors.Is(packed, os.ErrPermission) {
+		t.Errorf("an unreadable file: %v", packed)
+	}
+	if !errors.As(planned, &read) || read.Path != closed || !errors.Is(planned, os.ErrPermission) {
+		t.Errorf("an unreadable directory: %v", planned)
+	}
+	if without != nil {
+		t.Error(without)
+	}
+}
+
+// TestDiskFull says where the bundle did not fit, and leaves nothing there.
+func TestDiskFull(t *testing.T) {
+	dir := lay(t, map[string]string{"Project.toml": "", "a": string(make([]byte, 3*blockSize))})
+	p := mustPlan(t, Options{Dir: dir})
+	tmp := t.TempDir()
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	limited := before
+	limited.Cur = blockSize
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limited); err != nil {
+		t.Fatal(err)
+	}
+	_, err := p.Spool(t.Context(), tmp, nil)
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	var full *SpoolError
+	if !errors.As(err, &full) || full.Dir != tmp || !errors.Is(err, unix.EFBIG) {
+		t.Errorf("%v", err)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

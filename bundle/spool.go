@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
 	"os"
@@ -27,8 +26,8 @@ type Spool struct {
 // in one pass, re-statting every file. progress may be nil; it is called with
 // bytes of the tar.
 //
-// Errors are those of Check, *SpaceError, *ReadError, *ChangedError and the
-// context's.
+// Errors are those of Check, *SpaceError, *SpoolError, *ReadError, *ChangedError
+// and the context's.
 func (p *Plan) Spool(ctx context.Context, dir string, progress func(done, total int64)) (*Spool, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
@@ -41,9 +40,9 @@ func (p *Plan) Spool(ctx context.Context, dir string, progress func(done, total 
 	}
 	file, err := createTemp(dir)
 	if err != nil {
-		return nil, fmt.Errorf("create the spool file: %w", err)
+		return nil, &SpoolError{Dir: dir, Err: cause(err)}
 	}
-	size, sum, err := p.WriteTar(ctx, file, progress)
+	size, sum, err := p.WriteTar(ctx, spoolWriter{file, dir}, progress)
 	if err == nil && size > SizeLimit {
 		grown := *p
 		grown.TarSize = size
@@ -54,6 +53,20 @@ func (p *Plan) Spool(ctx context.Context, dir string, progress func(done, total 
 		return nil, err
 	}
 	return &Spool{Size: size, SHA256: sum, file: file}, nil
+}
+
+// spoolWriter says in words that a person can use that the disk takes no more.
+type spoolWriter struct {
+	file *os.File
+	dir  string
+}
+
+func (w spoolWriter) Write(data []byte) (int, error) {
+	n, err := w.file.Write(data)
+	if err != nil {
+		err = &SpoolError{Dir: w.dir, Err: cause(err)}
+	}
+	return n, err
 }
 
 // Open returns a reader of the whole tar. Several may be open at once.
@@ -225,7 +238,7 @@ func (w *blockWriter) hash(sum hash.Hash) error {
 func (w *blockWriter) sink(to io.Writer) error {
 	for b := range w.sinks {
 		if _, err := to.Write(b.data); err != nil {
-			return fmt.Errorf("write the bundle: %w", err)
+			return err
 		}
 		w.release(b)
 	}
