@@ -219,6 +219,22 @@ func (s *Session) JobsOf(file string) []Job {
 	return jobs
 }
 
+// Newest returns the newest submission of one file, without looking at the
+// others more than it must: lenses and actions ask for it at every keystroke.
+func (s *Session) Newest(file string) (Job, bool) {
+	r, ok := s.ledger.Newest(func(r *track.Record) bool { return r.File == file || (r.File == "" && r.URI == file) })
+	if !ok {
+		return Job{}, false
+	}
+	return s.withPercent(s.jobOf(&r)), true
+}
+
+// AnyRunning says whether a job is running that this session shows.
+func (s *Session) AnyRunning() bool {
+	_, ok := s.ledger.Newest(func(r *track.Record) bool { return r.State == track.Running && s.visible(r) })
+	return ok
+}
+
 // Job returns one submission, by its UUID or by its job's id.
 func (s *Session) Job(id string) (Job, bool) {
 	r, ok := s.ledger.Get(id)

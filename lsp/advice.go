@@ -2,9 +2,10 @@ package lsp
 
 import (
 	"context"
+	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +32,8 @@ type ignorePlan struct {
 	problems func(lint.Read) []lint.Problem
 	rule     func(file string, line int) (lint.RuleInfo, bool) // file in the bundle, line from 1
 	paths    func(file, typed string) []string
+	dirs     []string                         // to be watched
+	changed  func(lost bool, paths ...string) // a hint that files changed on disk
 }
 
 // inBundle is the name of a file in the bundle.
@@ -44,7 +47,11 @@ func (p *ignorePlan) inBundle(path string) string {
 
 // ignorePlan plans the bundle of a directory, as the editor shows its files.
 func (r realSession) ignorePlan(ctx context.Context, in commands.Input) (*ignorePlan, error) {
-	plan, err := r.PreviewBundle(ctx, in)
+	index, err := r.OpenBundle(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := index.Plan(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +60,13 @@ func (r realSession) ignorePlan(ctx context.Context, in commands.Input) (*ignore
 		problems: func(read lint.Read) []lint.Problem { return lint.Ignore(plan, read) },
 		rule:     func(file string, line int) (lint.RuleInfo, bool) { return lint.RuleAt(plan, file, line) },
 		paths:    func(file, typed string) []string { return lint.IgnorePaths(plan, file, typed) },
+		dirs:     index.WatchDirs(),
+		changed: func(lost bool, paths ...string) {
+			if lost {
+				index.Reset()
+			}
+			index.Changed(paths...)
+		},
 	}, nil
 }
 
@@ -66,10 +80,12 @@ type advisor struct {
 
 	mu      sync.Mutex // guards what follows
 	dirty   map[string]bool
-	pending bool // a timer is about to stir
+	pending bool     // a timer is about to stir
+	hints   []string // what changed on disk, for the plans
+	lost    bool     // and more than that
 	made    map[string]advice
 	plans   map[string]*ignorePlan // by path of the ignore file
-	names   map[string][]string    // the profiles that a script may use, by its path
+	scripts map[string]scriptFacts // of the open scripts, by path
 }
 
 // advice is what was found on behalf of one open file, by the file it stands in.
@@ -78,7 +94,7 @@ type advice map[string][]lint.Problem
 func (a *advisor) init(s *Server) {
 	a.s, a.wake = s, make(chan struct{}, 1)
 	a.dirty, a.made, a.plans = map[string]bool{}, map[string]advice{}, map[string]*ignorePlan{}
-	a.names = map[string][]string{}
+	a.scripts = map[string]scriptFacts{}
 }
 
 // touch says that a file was opened, changed, saved or closed.
@@ -140,9 +156,66 @@ func (a *advisor) loop() {
 		dirty := a.dirty
 		a.dirty, a.pending = map[string]bool{}, false
 		a.mu.Unlock()
+		a.tellPlans()
 		for path := range dirty {
 			a.renew(path)
 		}
+		a.s.disk.follow(a.watchDirs())
+	}
+}
+
+// watchDirs are the directories in which a change on disk may change advice:
+// those of the open files, of their projects, and of what a bundle is made of.
+func (a *advisor) watchDirs() []string {
+	var dirs []string
+	for _, d := range a.s.world.Load().docs {
+		if d.path == "" || !isAdvised(d.path) {
+			continue
+		}
+		dir := filepath.Dir(d.path)
+		dirs = append(dirs, dir, projectDir(dir))
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, plan := range a.plans {
+		dirs = append(dirs, plan.dirs...)
+	}
+	return dirs
+}
+
+// changedOnDisk takes a hint that files changed on disk. What it means for the
+// plans is worked out by the advisor's own goroutine: that may take a while.
+func (a *advisor) changedOnDisk(paths []string, lost bool) {
+	a.mu.Lock()
+	var planned []string
+	for file := range a.plans {
+		planned = append(planned, file)
+	}
+	if len(planned) > 0 {
+		a.hints, a.lost = append(a.hints, paths...), a.lost || lost
+	}
+	a.mu.Unlock()
+	if lost || slices.ContainsFunc(paths, isAdvised) {
+		a.touchAll()
+		return
+	}
+	for _, file := range planned {
+		a.touch(file)
+	}
+}
+
+// tellPlans gives the plans the hints that came in the meantime.
+func (a *advisor) tellPlans() {
+	a.mu.Lock()
+	hints, lost := a.hints, a.lost
+	a.hints, a.lost = nil, false
+	plans := slices.Collect(maps.Values(a.plans))
+	a.mu.Unlock()
+	if len(hints) == 0 && !lost {
+		return
+	}
+	for _, plan := range plans {
+		plan.changed(lost, hints...)
 	}
 }
 
@@ -189,7 +262,7 @@ func (a *advisor) advise(path string) advice {
 	doc := w.at(path)
 	if doc == nil {
 		a.keepPlan(path, nil)
-		a.keepProfiles(path, nil)
+		a.keepScript(path, nil)
 		return nil
 	}
 	switch base := filepath.Base(path); {
@@ -200,12 +273,69 @@ func (a *advisor) advise(path string) advice {
 	case isProjectFile(base), isManifest(base):
 		return a.adviseProject(w, path)
 	default:
-		a.keepProfiles(path, w.profilesFor(path))
-		return byFile(lint.Script(lint.ScriptInput{
-			File: path, Text: doc.text, WithoutBundle: a.s.lastWasScript(doc.uri),
-			Exists: func(path string) bool { _, err := os.Stat(path); return err == nil },
-		}))
+		return a.adviseScript(w, doc)
 	}
+}
+
+// scriptFacts are what advice on other files, and the actions, need of a script.
+type scriptFacts struct {
+	commands.Facts
+	asScript bool // it is to go without a bundle
+}
+
+func (a *advisor) adviseScript(w *world, doc *document) advice {
+	ctx, cancel := context.WithTimeout(unattended(a.s.ctx), adviceTimeout)
+	defer cancel()
+	in := commands.Input{Args: &commands.SubmitArgs{}, File: &commands.Document{URI: doc.uri, Path: doc.path, Open: true, Text: doc.text}}
+	if err := w.inputs(ctx, &in); err != nil {
+		return nil
+	}
+	facts := scriptFacts{a.s.session.Facts(ctx, in), a.s.lastWasScript(doc.uri)}
+	a.keepScript(doc.path, &facts)
+	found := lint.Script(lint.ScriptInput{
+		File: doc.path, Text: doc.text, WithoutBundle: facts.asScript,
+		OwnPackage: facts.Package, PathPackages: facts.PathPackages,
+		NoEnvironment: facts.Environment == "" && !facts.Asked, Shared: facts.Shared,
+		Exists: func(path string) bool { _, err := os.Stat(path); return err == nil },
+	})
+	if !w.settings.flag(true, "diagnostics", "hints") {
+		found = slices.DeleteFunc(found, func(p lint.Problem) bool { return p.Severity == lint.Hint })
+	}
+	return byFile(found)
+}
+
+// keepScript keeps what was found out of a script; nil = it was closed. Where it
+// goes another way than before, its project's files are looked at again.
+func (a *advisor) keepScript(path string, facts *scriptFacts) {
+	a.mu.Lock()
+	before, had := a.scripts[path]
+	if facts == nil {
+		delete(a.scripts, path)
+	} else {
+		a.scripts[path] = *facts
+	}
+	a.mu.Unlock()
+	same := facts == nil && !had || facts != nil && had && facts.asScript == before.asScript && facts.Environment == before.Environment
+	if same {
+		return
+	}
+	for _, d := range a.s.world.Load().docs {
+		if base := filepath.Base(d.path); isProjectFile(base) || isManifest(base) {
+			a.touch(d.path)
+		}
+	}
+}
+
+// anyAsScript says whether an open script of an environment goes without a bundle.
+func (a *advisor) anyAsScript(environment string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, facts := range a.scripts {
+		if facts.asScript && facts.Environment == environment {
+			return true
+		}
+	}
+	return false
 }
 
 // lastWasScript says whether a file is to go without a bundle, as far as that
@@ -234,35 +364,11 @@ func (a *advisor) adviseIgnore(w *world, path string) advice {
 	return byFile(plan.problems(w.reader(plan.root)))
 }
 
-// profilesFor are the profiles of the JuliaHub.toml that counts for a script.
-func (w *world) profilesFor(path string) []string {
-	home, _ := os.UserHomeDir()
-	hub := settings.FindHubFile(filepath.Dir(path), home)
-	if hub == "" {
-		return nil
-	}
-	text, ok := w.reader("")(hub)
-	if !ok {
-		return nil
-	}
-	return settings.ParseHub(text).Profiles
-}
-
-func (a *advisor) keepProfiles(path string, names []string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(names) == 0 {
-		delete(a.names, path)
-	} else {
-		a.names[path] = names
-	}
-}
-
 // profilesOf are the profiles that were last found for a script.
 func (a *advisor) profilesOf(path string) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.names[path]
+	return a.scripts[path].Profiles
 }
 
 func (a *advisor) keepPlan(path string, plan *ignorePlan) {
@@ -274,6 +380,9 @@ func (a *advisor) keepPlan(path string, plan *ignorePlan) {
 		a.plans[path] = plan
 	}
 	a.mu.Unlock()
+	if plan == nil && before != nil {
+		a.s.session.CloseBundle(before.root)
+	}
 	if plan != nil && (before == nil || before.files != plan.files || before.bytes != plan.bytes) {
 		a.s.lenses.refresh()
 	}
@@ -294,8 +403,6 @@ func (a *advisor) adviseProject(w *world, path string) advice {
 		Read:   w.reader(""),
 		IsFile: func(path string) bool { info, err := os.Stat(path); return err == nil && info.Mode().IsRegular() },
 	}
-	_, err := exec.LookPath("julia")
-	in.HaveJulia = err == nil
 	for _, prefix := range []string{"Julia", ""} { // Julia prefers its own prefix
 		if name := filepath.Join(dir, prefix+"Project.toml"); in.ProjectFile == "" && w.has(name) {
 			in.ProjectFile = name
@@ -307,6 +414,13 @@ func (a *advisor) adviseProject(w *world, path string) advice {
 	if in.ProjectFile == "" {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(unattended(a.s.ctx), adviceTimeout)
+	defer cancel()
+	input := commands.Input{Args: &commands.SubmitArgs{}, Dir: dir}
+	if err := w.inputs(ctx, &input); err == nil {
+		in.Julia = a.s.session.Facts(ctx, input).Julia
+	}
+	in.AsScript = a.anyAsScript(dir)
 	own := advice{}
 	for file, problems := range byFile(lint.Project(in)) {
 		if file == path {

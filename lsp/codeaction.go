@@ -35,6 +35,7 @@ var jobActions = []jobAction{
 		}
 		return ""
 	}},
+	{"Show job", "juliahub.job", kindJob + ".show", func(commands.Job) string { return "" }},
 	{"Show logs", "juliahub.logs", kindJob + ".logs", needsID},
 	{"Cancel job", "juliahub.cancelJob", kindJob + ".cancel", needsLife},
 	{"Stop watching job", "juliahub.stopWatching", kindJob + ".unwatch", func(j commands.Job) string {
@@ -113,6 +114,7 @@ func (s *Server) codeAction(_ context.Context, w *world, p *codeActionParams) (a
 	}
 	offer.add("Submit project as appbundle", "juliahub.submitAppBundle", kindJob+".submit.appbundle", target, noProject)
 	s.addProfileActions(&offer, p.TextDocument.URI)
+	s.addBundleFixes(&offer, w, p)
 	offer.add("Preview job", "juliahub.previewJob", kindJob+".preview.job", target, "")
 	offer.add("Preview bundle", commandPreviewBundle, kindJob+".preview.bundle", target, noProject)
 	s.addJobActions(&offer, p.TextDocument.URI)
@@ -151,10 +153,8 @@ func (s *Server) newestJob(uri string) (commands.Job, bool) {
 	if path, err := pathOf(uri); err == nil {
 		file = path
 	}
-	if jobs := s.session.JobsOf(file); len(jobs) > 0 && !jobs[0].Dismissed {
-		return jobs[0], true
-	}
-	return commands.Job{}, false
+	job, ok := s.session.Newest(file)
+	return job, ok && !job.Dismissed
 }
 
 // isJulia says whether a URI names a Julia program that can be submitted.
@@ -176,6 +176,11 @@ type offered struct {
 // add offers a command. One that cannot be had now is shown with the reason, or
 // left out where the client has no place for that.
 func (o *offered) add(title, command string, kind protocol.CodeActionKind, args map[string]any, reason string) {
+	o.addFor(nil, title, command, kind, args, reason)
+}
+
+// addFor is add for an action that mends diagnostics.
+func (o *offered) addFor(mends []protocol.Diagnostic, title, command string, kind protocol.CodeActionKind, args map[string]any, reason string) {
 	if _, ok := o.s.command(command); !ok || !o.wants(kind) {
 		return
 	}
@@ -187,7 +192,7 @@ func (o *offered) add(title, command string, kind protocol.CodeActionKind, args 
 		o.actions = append(o.actions, &run)
 		return
 	}
-	action := &protocol.CodeAction{Title: title, Kind: &kind}
+	action := &protocol.CodeAction{Title: title, Kind: &kind, Diagnostics: mends}
 	if reason != "" {
 		action.Disabled = protocol.CodeActionDisabled{Reason: reason}
 	} else {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -102,7 +103,7 @@ func jobTitle(j commands.Job, now time.Time) string {
 	}
 	switch j.State {
 	case commands.StateCompleted:
-		return "✓ Completed" + ran + cost
+		return "✓ Completed" + ran + cost + outputs(j)
 	case commands.StateFailed:
 		if at := j.FailedAt; at != nil && at.Path == j.File {
 			return fmt.Sprintf("✗ Failed at line %d", at.Line+1)
@@ -136,6 +137,21 @@ func trouble(j commands.Job) string {
 		return ""
 	}
 	return " · " + plain(j.Trouble)
+}
+
+// mostOutputs is how much of a job's outputs fits above a line of code.
+const mostOutputs = 80
+
+// outputs says what a job left in RESULTS.
+func outputs(j commands.Job) string {
+	text := strings.Join(strings.Fields(plain(j.Outputs)), " ")
+	if text == "" || text == "{}" {
+		return ""
+	}
+	if runes := []rune(text); len(runes) > mostOutputs {
+		text = string(runes[:mostOutputs]) + "…"
+	}
+	return " · " + text
 }
 
 func percent(j commands.Job) string {
@@ -182,13 +198,14 @@ func (l *lensRefresher) init(s *Server) {
 
 // jobChanged refreshes the lenses if what changed of a job shows in them.
 func (l *lensRefresher) jobChanged(j commands.Job) {
-	shows := fmt.Sprint(j.State, j.ID, j.Watched, j.Dismissed, j.Trouble, j.LimitHours, len(j.Results), j.Started != nil, j.FailedAt != nil)
+	shows := fmt.Sprint(j.State, j.ID, j.Watched, j.Dismissed, j.Trouble, j.LimitHours, len(j.Results), j.Outputs, j.Started != nil, j.FailedAt != nil)
 	l.mu.Lock()
 	changed := l.seen[j.Submission] != shows
 	l.seen[j.Submission] = shows
 	l.mu.Unlock()
 	if changed {
 		l.refresh()
+		l.s.advice.touch(j.File) // whether it goes without a bundle may be another matter now
 	}
 }
 
@@ -216,7 +233,7 @@ func (l *lensRefresher) loop() {
 			return
 		case <-l.wake:
 		case <-tick.C:
-			if !l.s.anyRunning() {
+			if !l.s.session.AnyRunning() {
 				continue
 			}
 		}
@@ -240,15 +257,6 @@ func (l *lensRefresher) loop() {
 func (s *Server) anyLensOpen() bool {
 	for _, d := range s.world.Load().docs {
 		if d.isJulia() || filepath.Base(d.path) == ignoreFile {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *Server) anyRunning() bool {
-	for _, j := range s.session.Jobs() {
-		if j.State == commands.StateRunning {
 			return true
 		}
 	}

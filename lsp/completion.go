@@ -1,8 +1,12 @@
 package lsp
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"go.lsp.dev/protocol"
 
@@ -23,7 +27,7 @@ func (s *Server) completion(_ context.Context, w *world, p *positionParams) (any
 		at := s.utf16Of(doc, *p.Position)
 		hub := settings.ParseHub([]byte(doc.text))
 		cursor := hub.At(int(at.Line), int(at.Character))
-		for _, c := range hub.Choices(cursor) {
+		for _, c := range append(s.serverChoices(doc, cursor), hub.Choices(cursor)...) {
 			edit := commands.Problem{Line: cursor.Line, Col: cursor.Col, EndLine: cursor.EndLine, EndCol: cursor.EndCol}
 			item := s.item(w, doc, edit, c.Label, c.Insert, protocol.CompletionItemKindProperty)
 			if c.Doc != "" {
@@ -35,6 +39,50 @@ func (s *Server) completion(_ context.Context, w *world, p *positionParams) (any
 		items = append(items, s.ignoreItems(w, doc, *p.Position)...)
 	}
 	return items, nil
+}
+
+// serverChoices are the values of a profile's key that the server offers, as far
+// as that is known: sizes of nodes with their price, job images.
+func (s *Server) serverChoices(doc *document, cursor settings.Cursor) []settings.Choice {
+	key, field, ok := cursor.KeyAt()
+	if !ok || !cursor.Value {
+		return nil
+	}
+	var all []settings.Choice
+	add := func(label, insert, about string) {
+		known := func(c settings.Choice) bool { return c.Insert == insert }
+		if insert != "" && !slices.ContainsFunc(all, known) {
+			all = append(all, settings.Choice{Label: plain(label), Insert: insert, Doc: plain(about)})
+		}
+	}
+	text := []byte(doc.text)
+	switch {
+	case key.Name == "ncpu" || key.Name == "memory":
+		nodes := s.session.KnownNodes(doc.path, text)
+		slices.SortStableFunc(nodes, func(a, b commands.NodeRow) int { return cmp.Compare(a.PricePerHour, b.PricePerHour) })
+		for _, n := range nodes {
+			size := n.NCPU
+			if key.Name == "memory" {
+				size = n.Memory
+			}
+			what := fmt.Sprintf("%s: %d vCPU, %d GB, $%.2f an hour", n.Class, n.NCPU, n.Memory, n.PricePerHour)
+			if n.GPU {
+				what += ", GPU"
+			}
+			add(fmt.Sprintf("%d (%s)", size, what), fmt.Sprint(size), n.Description)
+		}
+	case key.Name == "image" && (field.Name == "product" || field.Name == "name"):
+		for _, i := range s.session.KnownImages(doc.path, text) {
+			value, about := i.Product, ""
+			if field.Name == "name" {
+				value, about = i.Name, "Product "+i.Product
+			}
+			if !strings.ContainsAny(value, "\"\\\n") {
+				add(value, `"`+value+`"`, about)
+			}
+		}
+	}
+	return all
 }
 
 // ignoreItems are the paths next to what is typed in a line of an ignore file.

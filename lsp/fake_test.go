@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 
@@ -43,9 +44,30 @@ func (f *fakeSession) Close(ctx context.Context) error {
 	return nil
 }
 
-func (f *fakeSession) Jobs() []commands.Job { return f.JobsOf("") }
+func (f *fakeSession) Jobs() []commands.Job { return f.jobsOf("") }
 
-func (f *fakeSession) JobsOf(file string) []commands.Job {
+func (f *fakeSession) Newest(file string) (commands.Job, bool) {
+	if jobs := f.jobsOf(file); len(jobs) > 0 {
+		return jobs[0], true
+	}
+	return commands.Job{}, false
+}
+
+func (f *fakeSession) AnyRunning() bool {
+	return slices.ContainsFunc(f.Jobs(), func(j commands.Job) bool { return j.State == commands.StateRunning })
+}
+
+func (f *fakeSession) CloseBundle(string) {}
+
+func (f *fakeSession) Facts(context.Context, commands.Input) commands.Facts { return commands.Facts{} }
+
+func (f *fakeSession) ProfileText(string, []byte, string) string { return "" }
+
+func (f *fakeSession) KnownNodes(string, []byte) []commands.NodeRow { return nil }
+
+func (f *fakeSession) KnownImages(string, []byte) []commands.ImageRow { return nil }
+
+func (f *fakeSession) jobsOf(file string) []commands.Job {
 	f.mu.Lock()
 	own := f.own
 	f.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.lsp.dev/protocol"
@@ -21,7 +22,7 @@ func (s *Server) hover(_ context.Context, w *world, p *positionParams) (any, err
 	text := ""
 	switch filepath.Base(doc.path) {
 	case settings.HubFile:
-		text = hubHover(doc.text, s.utf16Of(doc, *p.Position))
+		text = s.hubHover(doc, s.utf16Of(doc, *p.Position))
 	case ignoreFile:
 		text = s.ignoreHover(doc, *p.Position)
 	}
@@ -36,16 +37,22 @@ func (s *Server) utf16Of(doc *document, at position) position {
 	return spanOf(rangeOf(doc.text, span{at, at}, s.encoding)).Start
 }
 
-func hubHover(text string, at position) string {
-	key, field, ok := settings.ParseHub([]byte(text)).At(int(at.Line), int(at.Character)).KeyAt()
+// hubHover says what a key means, and of a profile's name what it comes to.
+func (s *Server) hubHover(doc *document, at position) string {
+	hub := settings.ParseHub([]byte(doc.text))
+	cursor := hub.At(int(at.Line), int(at.Character))
+	if name, ok := cursor.Profile(); ok && slices.Contains(hub.Profiles, name) {
+		return plain("Profile " + name + "\n\n" + s.session.ProfileText(doc.path, []byte(doc.text), name))
+	}
+	key, field, ok := cursor.KeyAt()
 	if !ok {
 		return ""
 	}
-	name, kind, doc, values := key.Name, key.Type, key.Doc, key.Values
+	name, kind, about, values := key.Name, key.Type, key.Doc, key.Values
 	if field.Name != "" {
-		name, kind, doc, values = key.Name+"."+field.Name, field.Type, field.Doc, field.Values
+		name, kind, about, values = key.Name+"."+field.Name, field.Type, field.Doc, field.Values
 	}
-	lines := []string{name + " (" + kind + ")", doc}
+	lines := []string{name + " (" + kind + ")", about}
 	if len(values) > 0 {
 		lines = append(lines, "One of: "+strings.Join(values, ", ")+".")
 	}

@@ -34,6 +34,30 @@ func (s *Server) addQuickFixes(offer *offered, w *world, p *codeActionParams) {
 	}
 }
 
+// addBundleFixes offers to submit as an appbundle what a script job would lack.
+// It costs money, so it is no quick fix: a person asks for it.
+func (s *Server) addBundleFixes(offer *offered, w *world, p *codeActionParams) {
+	path, err := pathOf(p.TextDocument.URI)
+	if err != nil {
+		return
+	}
+	var mends []protocol.Diagnostic
+	title := ""
+	at := s.placeIn(w, path)
+	for _, problem := range s.advice.of(path) {
+		if d := s.diagnostic(at, asProblem(problem)); isGiven(p, d) {
+			for _, fix := range problem.Fixes {
+				if fix.Command == lint.SubmitAsBundle {
+					title, mends = fix.Title+" instead", append(mends, d)
+				}
+			}
+		}
+	}
+	if len(mends) > 0 {
+		offer.addFor(mends, title, "juliahub.submitAppBundle", kindJob+".submit.appbundle", map[string]any{"uri": p.TextDocument.URI}, "")
+	}
+}
+
 // isGiven says whether a request is about a diagnostic: the client names it, or,
 // asked by a person, its range touches it.
 func isGiven(p *codeActionParams, d protocol.Diagnostic) bool {

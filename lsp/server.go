@@ -21,6 +21,7 @@ import (
 	"go.lsp.dev/protocol"
 
 	"juliahub-lsp/commands"
+	"juliahub-lsp/internal/watch"
 )
 
 // closeTimeout is how long the end waits for what is under way: an upload to be
@@ -41,12 +42,18 @@ type session interface {
 	Start(ctx context.Context)
 	Close(ctx context.Context) error
 	Jobs() []commands.Job
-	JobsOf(file string) []commands.Job
+	Newest(file string) (commands.Job, bool)
+	AnyRunning() bool
 	SettingsChanged(section json.RawMessage)
 	FoldersChanged(folders []string)
 	Remap(path, text string, problems []commands.Problem) []commands.Problem
 	run(ctx context.Context, c commands.Command, in commands.Input) (any, error)
 	ignorePlan(ctx context.Context, in commands.Input) (*ignorePlan, error)
+	CloseBundle(dir string)
+	Facts(ctx context.Context, in commands.Input) commands.Facts
+	ProfileText(path string, text []byte, profile string) string
+	KnownNodes(path string, text []byte) []commands.NodeRow
+	KnownImages(path string, text []byte) []commands.ImageRow
 }
 
 // realSession runs the table's commands on a real session.
@@ -92,6 +99,7 @@ type Server struct {
 	diagnostics publisher
 	advice      advisor
 	lenses      lensRefresher
+	disk        diskWatch
 	watch       parentWatch
 	startOnce   sync.Once
 	closeOnce   sync.Once
@@ -102,6 +110,7 @@ type Server struct {
 func New(cfg Config) *Server {
 	s := newServer(cfg)
 	s.table = commands.Table()
+	s.disk.open = watch.New
 	s.newSession = func(ui commands.UI) (session, error) {
 		if cfg.NewSession == nil {
 			return nil, errors.New("no session is configured")
@@ -128,6 +137,7 @@ func newServer(cfg Config) *Server {
 	s.diagnostics.init(s)
 	s.lenses.init(s)
 	s.advice.init(s)
+	s.disk.s = s
 	s.world.Store(&world{docs: map[string]*document{}, settings: knownSettings(nil)})
 	return s
 }

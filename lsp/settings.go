@@ -155,6 +155,7 @@ func (s *Server) tellSettings(value stdjson.RawMessage) {
 	s.inOrder(func() {
 		s.session.SettingsChanged(value)
 		s.lenses.refresh()
+		s.advice.touchAll()
 		_, problems := jobsettings.Resolve(jobsettings.Layers{Editor: value})
 		for _, p := range problems {
 			wrong := p.Code == jobsettings.CodeEditorValue || p.Code == jobsettings.CodeEditorKey

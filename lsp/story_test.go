@@ -156,7 +156,7 @@ func TestStoryScript(t *testing.T) {
 	if got := d.read("juliahub-results/" + id + "/answer.txt"); got != "42\n" {
 		t.Errorf("the result is %q", got)
 	}
-	if got := lensText(e, uri); !strings.Contains(got, "✓ Completed") || !strings.Contains(got, "Results") {
+	if got := lensText(e, uri); !strings.Contains(got, "✓ Completed") || !strings.Contains(got, `{"answer":42}`) || !strings.Contains(got, "Results") {
 		t.Errorf("lens %q", got)
 	}
 	e.Shutdown()

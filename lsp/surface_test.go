@@ -63,13 +63,13 @@ func TestCodeActions(t *testing.T) {
 	}
 	r.have(oneJob(commands.StateRunning))
 	got := titles(e.Actions(uri, lsptest.Range{}, nil))
-	want := append(slices.Clone(first), "Show logs", "Cancel job", "Stop watching job", "Extend job by 1 hour", "Open job in browser")
+	want := append(slices.Clone(first), "Show job", "Show logs", "Cancel job", "Stop watching job", "Extend job by 1 hour", "Open job in browser")
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	r.have(oneJob(commands.StateCompleted))
 	got = titles(e.Actions(uri, lsptest.Range{}, nil))
-	want = append(slices.Clone(first), "Download results", "Show logs", "Open job in browser", "Run job again", "Dismiss job")
+	want = append(slices.Clone(first), "Download results", "Show job", "Show logs", "Open job in browser", "Run job again", "Dismiss job")
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -79,7 +79,7 @@ func TestCodeActions(t *testing.T) {
 		}
 	}
 	for only, n := range map[string]int{
-		"": 9, "juliahub": 9, "juliahub.job": 9, "juliahub.job.submit": 2, "juliahub.job.submit.script": 1, "juliahub.jo": 0, "juliahub.job.submit.script.x": 0,
+		"": 10, "juliahub": 10, "juliahub.job": 10, "juliahub.job.submit": 2, "juliahub.job.submit.script": 1, "juliahub.jo": 0, "juliahub.job.submit.script.x": 0,
 		"source": 0, "source.fixAll": 0, "source.organizeImports": 0, "quickfix": 0, "refactor": 0,
 	} {
 		if got := e.Actions(uri, lsptest.Range{}, map[string]any{"only": []string{only}}); len(got) != n {
@@ -89,7 +89,7 @@ func TestCodeActions(t *testing.T) {
 	if got := e.Actions(uri, lsptest.Range{}, map[string]any{"triggerKind": 2}); got == nil || len(got) != 0 {
 		t.Errorf("unasked: %q", titles(got))
 	}
-	if got := e.Actions(uri, lsptest.Range{}, map[string]any{"triggerKind": 1}); len(got) != 9 {
+	if got := e.Actions(uri, lsptest.Range{}, map[string]any{"triggerKind": 1}); len(got) != 10 {
 		t.Errorf("asked: %q", titles(got))
 	}
 	for _, other := range []string{"file:///a/Other.toml", "vscode-remote://h/a.jl", "file:///a/x.py"} {
@@ -154,6 +154,7 @@ func TestCodeLens(t *testing.T) {
 		"● Running 42% 1h30m/8h · $0.36": {State: commands.StateRunning, Started: &began, LimitHours: 8, Price: 0.12, Nodes: 2, Percent: &done},
 		"✓ Completed 1h01m · $0.12":      {State: commands.StateCompleted, Started: &began, Ended: &ended, Price: 0.12},
 		"✗ Failed at line 12":            {State: commands.StateFailed, File: "/a", FailedAt: &commands.Spot{Path: "/a", Line: 11}, Started: &began},
+		"✓ Completed · {\"n\": 1}":       {State: commands.StateCompleted, Outputs: "{\"n\":\n 1}\x1b"},
 		"✗ Not submitted":                {State: commands.StateRefused},
 		"● Running · network lost":       {State: commands.StateRunning, Trouble: "network lost"},
 	} {

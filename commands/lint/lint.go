@@ -47,15 +47,8 @@ type Fix struct {
 // Command names what a Fix runs.
 type Command string
 
-// The commands that fixes run.
-const (
-	// SubmitAsBundle submits the file as an appbundle.
-	SubmitAsBundle Command = "submit-appbundle"
-	// ResolveManifest runs Julia's package manager on the project.
-	ResolveManifest Command = "resolve-manifest"
-	// WithoutManifest submits without a manifest: the job resolves by itself.
-	WithoutManifest Command = "without-manifest"
-)
+// SubmitAsBundle submits the file as an appbundle.
+const SubmitAsBundle Command = "submit-appbundle"
 
 // Edit replaces a range of a file. With Append it adds a line to its end
 // instead, and the file may not exist yet.

@@ -20,9 +20,8 @@ type ProjectInput struct {
 	Read         Read
 	IsFile       func(path string) bool
 
-	AsScript  bool   // the project goes with a script job: no files travel
-	Julia     string // the job's Julia "1.10"; "" = unknown
-	HaveJulia bool   // there is a Julia here that could resolve
+	AsScript bool   // the project goes with a script job: no files travel
+	Julia    string // the job's Julia "1.10"; "" = unknown
 }
 
 // Project finds what is wrong with a project and its manifest.
@@ -86,16 +85,10 @@ func (l *projectLint) add(file string, at *tomlpos.Layout, path []string, severi
 	l.problems = append(l.problems, p)
 }
 
-var resolveFix = Fix{Title: "Resolve the manifest with Julia", Command: ResolveManifest}
-
 func (l *projectLint) project(tree map[string]any, at *tomlpos.Layout) {
 	file := l.in.ProjectFile
 	if deps, _ := tree["deps"].(map[string]any); len(deps) > 0 && l.in.ManifestFile == "" {
-		var fixes []Fix
-		if l.in.HaveJulia {
-			fixes = append(fixes, resolveFix)
-		}
-		l.add(file, at, []string{"deps"}, Warning, CodeNoManifest, "This project has no manifest: the job will resolve the newest versions of its packages.", fixes...)
+		l.add(file, at, []string{"deps"}, Warning, CodeNoManifest, "This project has no manifest: the job will resolve the newest versions of its packages. Pkg.resolve() writes one.")
 	}
 	sources, _ := tree["sources"].(map[string]any)
 	for _, name := range sortedNames(sources) {
@@ -112,12 +105,8 @@ func (l *projectLint) project(tree map[string]any, at *tomlpos.Layout) {
 func (l *projectLint) manifest(tree map[string]any, at *tomlpos.Layout) {
 	file := l.in.ManifestFile
 	if version, ok := tree["julia_version"].(string); ok && l.in.Julia != "" && minor(version) != minor(l.in.Julia) {
-		fixes := []Fix{{Title: "Submit without a manifest", Command: WithoutManifest}}
-		if l.in.HaveJulia {
-			fixes = append(fixes, resolveFix)
-		}
 		l.add(file, at, []string{"julia_version"}, Warning, CodeManifestJulia,
-			fmt.Sprintf("This manifest was resolved with Julia %s; the job runs %s.", version, l.in.Julia), fixes...)
+			fmt.Sprintf("This manifest was resolved with Julia %s; the job runs %s.", version, l.in.Julia))
 	}
 	entries, prefix := tree, []string(nil)
 	if _, ok := tree["manifest_format"]; ok {

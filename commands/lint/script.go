@@ -12,10 +12,11 @@ type ScriptInput struct {
 	File string // absolute; "" = a buffer without a file
 	Text string
 
-	WithoutBundle bool   // it is to go as a script job
-	OwnPackage    string // name of the package that its environment is; "" = none
-	NoEnvironment bool   // no project was found for it, and none was asked for
-	Shared        string // the shared environment to name in the hint, e.g. "@v1.10"
+	WithoutBundle bool     // it is to go as a script job
+	PathPackages  []string // packages that its environment tracks by a path
+	OwnPackage    string   // name of the package that its environment is; "" = none
+	NoEnvironment bool     // no project was found for it, and none was asked for
+	Shared        string   // the shared environment to name in the hint, e.g. "@v1.10"
 	Exists        func(path string) bool
 }
 
@@ -29,6 +30,7 @@ func Script(in ScriptInput) []Problem {
 	if in.WithoutBundle {
 		l.files()
 		l.ownPackage(used)
+		l.pathPackages(used)
 		l.mainGuard()
 	}
 	l.noEnvironment(used)
@@ -180,6 +182,15 @@ func (l *scriptLint) ownPackage(used []use) {
 	for _, u := range used {
 		if u.name == l.in.OwnPackage {
 			l.add(u.at, u.at, Warning, CodeScriptPackage, fmt.Sprintf("%s is the package of this environment: its code is not sent with a script job. Submit as appbundle.", u.name), bundleFix)
+		}
+	}
+}
+
+// pathPackages finds packages that stay on this machine.
+func (l *scriptLint) pathPackages(used []use) {
+	for _, u := range used {
+		if u.name != l.in.OwnPackage && slices.Contains(l.in.PathPackages, u.name) {
+			l.add(u.at, u.at, Warning, CodePackageStays, fmt.Sprintf("%s is tracked by a path: a script job will not have it. Submit as appbundle.", u.name), bundleFix)
 		}
 	}
 }

@@ -126,6 +126,19 @@ func (c Cursor) KeyAt() (Key, Field, bool) {
 	return Key{}, Field{}, false
 }
 
+// Profile returns the profile that a cursor is on: the header of its table, or
+// its name as the value of default-profile or inherits.
+func (c Cursor) Profile() (string, bool) {
+	switch {
+	case len(c.Path) == 2 && c.Path[0] == "profile" && !c.Value:
+		return c.Path[1], c.Path[1] != ""
+	case c.Value && len(c.Path) == 1 && c.Path[0] == "default-profile",
+		c.Value && len(c.Path) == 3 && c.Path[0] == "profile" && c.Path[2] == "inherits":
+		return c.Text, c.Text != ""
+	}
+	return "", false
+}
+
 // Choice is something that can be written at a cursor.
 type Choice struct {
 	Label  string // the key or value as people see it
