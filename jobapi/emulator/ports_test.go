@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -156,9 +158,9 @@ func overTLS(t *testing.T, cfg Config) (*bench, *http.Client) {
 	if err != nil || !strings.HasPrefix(url, "https://127.0.0.1:") {
 		t.Fatalf("%s %v", url, err)
 	}
-	pem, err := b.CertificatePEM()
+	text, err := b.CertificatePEM()
 	pool := x509.NewCertPool()
-	if err != nil || !pool.AppendCertsFromPEM(pem) || b.Info().Certificate == "" {
+	if err != nil || !pool.AppendCertsFromPEM(text) || b.Info().Certificate == "" {
 		t.Fatalf("certificate: %v", err)
 	}
 	b.url = url
@@ -180,6 +182,29 @@ func TestExposedPortOverTLS(t *testing.T) {
 	}
 	if status, body := b.visit(link, "GET", "/", ""); status != 502 {
 		t.Errorf("%d %s", status, body)
+	}
+}
+
+// The library that HTTP.jl 1.0 to 1.4 speaks TLS with looks for a host among the
+// DNS names alone, and links of exposed ports are addresses where names do not resolve.
+func TestCertificateNamesAddressesTwice(t *testing.T) {
+	b, _ := overTLS(t, Config{})
+	text, err := b.CertificatePEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"127.0.0.1", extraAddress(0).String(), extraAddress(extraAddresses - 1).String()} {
+		if !slices.Contains(cert.DNSNames, host) {
+			t.Errorf("%s is not among the DNS names", host)
+		}
+		if err := cert.VerifyHostname(host); err != nil {
+			t.Errorf("%s: %v", host, err)
+		}
 	}
 }
 

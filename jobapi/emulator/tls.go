@@ -56,6 +56,11 @@ func (e *Emulator) makeCertificate(host string) (*tls.Config, error) {
 	} else {
 		template.DNSNames = append(template.DNSNames, host)
 	}
+	// mbedTLS before 3.4, which HTTP.jl may bring along, compares an address with
+	// the DNS names only.
+	for _, ip := range template.IPAddresses {
+		template.DNSNames = append(template.DNSNames, ip.String())
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		return nil, fmt.Errorf("make the emulator's certificate: %w", err)
