@@ -9,8 +9,31 @@ import (
 	"strings"
 	"time"
 
+	"juliahub-lsp/commands/lint"
 	"juliahub-lsp/commands/track"
 )
+
+// The codes of problems that come from jobs.
+const (
+	codeUnknown   = "job-unknown"
+	codeSubmitted = "job-submitted"
+	codeRunning   = "job-running"
+	codeCompleted = "job-completed"
+	codeStopped   = "job-stopped"
+	codeFailed    = "job-failed"
+	codeWarning   = "job-warning"
+)
+
+// JobCodes documents them for docs/diagnostics.md.
+var JobCodes = []lint.Code{
+	{Code: codeUnknown, Where: "the submitted file", Severity: lint.Warning, Why: "The submission was sent and no answer came: there may be a job.", Do: "Wait: the job is looked for, for ten minutes and after a restart. Do not submit again unless two jobs do no harm."},
+	{Code: codeSubmitted, Where: "the submitted file", Severity: lint.Information, Why: "The server has the job, and it does not run yet.", Do: "Nothing; \"Cancel job\" ends it."},
+	{Code: codeRunning, Where: "the submitted file", Severity: lint.Information, Why: "The job runs, on that node and since that time.", Do: "Nothing; \"Show logs\" follows it."},
+	{Code: codeCompleted, Where: "the submitted file", Severity: lint.Hint, Why: "The job has ended well.", Do: "\"Download results\", or \"Dismiss job\"; it goes by itself after a day."},
+	{Code: codeStopped, Where: "the submitted file", Severity: lint.Information, Why: "The job was killed, by you, at its time limit, or by the server.", Do: "\"Run job again\", with a longer time limit if that was the reason."},
+	{Code: codeFailed, Where: "the failing line, else the first", Severity: lint.Error, Why: "The job ended with this error. The line is found in the job's log; it moves with your edits and goes when you change it.", Do: "Mend it and \"Run job again\"; \"Show logs\" has the whole trace, \"Dismiss job\" takes it away."},
+	{Code: codeWarning, Where: "the line that warned", Severity: lint.Warning, Why: "The job logged a warning or an error there (@warn, @error).", Do: "Look at it; it goes when the line is changed or the job dismissed."},
+}
 
 // showProblems tells the problems of a file, and of the files that its newest
 // submission found problems in, where they changed. The views' lock is held.
@@ -79,7 +102,7 @@ func (s *Session) problemsOf(r *track.Record) map[string][]Problem {
 	if status != "failures" {
 		for _, w := range r.Warnings {
 			p := placeProblem(&w, r)
-			p.Severity, p.Code = SeverityWarning, "job-warning"
+			p.Severity, p.Code = SeverityWarning, codeWarning
 			problems[w.File] = append(problems[w.File], p)
 		}
 	}
@@ -91,22 +114,22 @@ func stateProblem(r *track.Record) (Problem, bool) {
 	p := Problem{WholeLine: true, Job: r.Job, Severity: SeverityInformation}
 	switch r.State {
 	case track.Unknown:
-		p.Severity, p.Code = SeverityWarning, "job-unknown"
+		p.Severity, p.Code = SeverityWarning, codeUnknown
 		p.Message = "It is not known whether JuliaHub has a job of this file: still looking. Do not submit again unless two jobs do no harm."
 	case track.Submitted:
-		p.Code = "job-submitted"
+		p.Code = codeSubmitted
 		p.Message = fmt.Sprintf("JuliaHub job %s is submitted%s.", r.Job, onNode(r))
 		if known := strings.EqualFold(r.Status, "submitted"); r.Status != "" && !known {
 			p.Message = fmt.Sprintf("JuliaHub job %s is %q%s.", r.Job, r.Status, onNode(r))
 		}
 	case track.Running:
-		p.Code = "job-running"
+		p.Code = codeRunning
 		p.Message = fmt.Sprintf("JuliaHub job %s is running%s%s.", r.Job, onNode(r), since(r.Started))
 	case track.Completed:
-		p.Severity, p.Code = SeverityHint, "job-completed"
+		p.Severity, p.Code = SeverityHint, codeCompleted
 		p.Message = fmt.Sprintf("JuliaHub job %s completed%s.", r.Job, started(r.Started))
 	case track.Stopped:
-		p.Code = "job-stopped"
+		p.Code = codeStopped
 		p.Message = fmt.Sprintf("JuliaHub job %s was stopped%s.", r.Job, started(r.Started))
 		if r.Reason != "" {
 			p.Message = fmt.Sprintf("JuliaHub job %s: %s.", r.Job, strings.TrimSuffix(r.Reason, "."))
@@ -154,13 +177,13 @@ func (s *Session) addFailure(problems map[string][]Problem, r *track.Record) {
 	prefix := fmt.Sprintf("JuliaHub job %s failed: ", r.Job)
 	if failure.File != "" && failure.Line > 0 {
 		p := placeProblem(&failure, r)
-		p.Severity, p.Code, p.Message = SeverityError, "job-failed", prefix+failure.Message
+		p.Severity, p.Code, p.Message = SeverityError, codeFailed, prefix+failure.Message
 		problems[failure.File] = append(problems[failure.File], p)
 	}
 	if r.File == "" || failure.File == r.File && failure.Line > 0 {
 		return
 	}
-	p := Problem{WholeLine: true, Severity: SeverityError, Code: "job-failed", Job: r.Job, Message: prefix + failure.Message}
+	p := Problem{WholeLine: true, Severity: SeverityError, Code: codeFailed, Job: r.Job, Message: prefix + failure.Message}
 	if failure.File != "" {
 		p.Related = []Related{{Path: failure.File, Line: max(0, failure.Line-1), Message: "failed here"}}
 	}

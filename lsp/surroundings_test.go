@@ -31,6 +31,7 @@ func quick(_ context.Context, s *emulator.Stage) error { s.Print("done"); return
 
 // A script that went without a bundle, and the packages that it would miss.
 func TestStoryPreFlight(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t, quick)
 	d.file("Project.toml", "name = \"Own\"\nuuid = \"9a0b5c1e-3d7f-4f0a-8c2d-0f6f3a1b2c4d\"\n[deps]\nNear = \"1a0b5c1e-3d7f-4f0a-8c2d-0f6f3a1b2c4d\"\n")
 	text := "julia_version = \"1.9.4\"\nmanifest_format = \"2.0\"\n[[deps.Near]]\npath = \"near\"\nuuid = \"1a0b5c1e-3d7f-4f0a-8c2d-0f6f3a1b2c4d\"\nversion = \"0.1.0\"\n"
@@ -70,6 +71,7 @@ func TestStoryPreFlight(t *testing.T) {
 }
 
 func TestStoryHints(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t, quick)
 	depot := d.env["JULIA_DEPOT_PATH"]
 	for _, v := range []string{"v1.9", "v1.10"} {
@@ -101,6 +103,7 @@ func TestStoryHints(t *testing.T) {
 
 // Settings on what is shown of jobs take effect at once.
 func TestStoryJobSettings(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error { s.Print("on"); <-release; return nil })
 	uri := d.file("run.jl", "x = 1\n")
@@ -128,6 +131,7 @@ func TestStoryJobSettings(t *testing.T) {
 // A profile's node and price are known once something was asked of the server,
 // and nothing is asked of it before.
 func TestStoryPrices(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t, quick)
 	text := "default-profile = \"big\"\n[profile.big]\nncpu = 4\nmemory = 8\ntimelimit = \"3h\"\nnnodes = 2\nimage = { product = \"\" }\n"
 	uri := d.file("JuliaHub.toml", text)
@@ -162,6 +166,7 @@ func TestStoryPrices(t *testing.T) {
 
 // Files that others change are seen also where the editor does not watch the disk.
 func TestStoryDisk(t *testing.T) {
+	t.Parallel()
 	bare := func() map[string]any {
 		caps := lsptest.Full()
 		caps["workspace"].(map[string]any)["didChangeWatchedFiles"] = nil

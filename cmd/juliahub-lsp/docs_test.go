@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"juliahub-lsp/commands"
+	"juliahub-lsp/commands/lint"
 	"juliahub-lsp/commands/settings"
 
 	"github.com/spf13/cobra"
@@ -29,9 +30,10 @@ const docs = "../../docs"
 func TestGenerated(t *testing.T) {
 	manifest := filepath.Join("..", "..", "editors", "vscode", "package.json")
 	for path, text := range map[string]string{
-		filepath.Join(docs, "commands.md"): commandsDoc(),
-		filepath.Join(docs, "settings.md"): settings.Markdown(),
-		manifest:                           withSettings(t, manifest),
+		filepath.Join(docs, "commands.md"):    commandsDoc(),
+		filepath.Join(docs, "settings.md"):    settings.Markdown(),
+		filepath.Join(docs, "diagnostics.md"): diagnosticsDoc(),
+		manifest:                              withSettings(t, manifest),
 	} {
 		if *update {
 			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -74,6 +76,19 @@ func withSettings(t *testing.T, manifest string) string {
 	}
 	indented := strings.ReplaceAll(string(properties), "\n", "\n        ")
 	return string(text[:at]) + indented + string(text[at+int(dec.InputOffset()):])
+}
+
+const diagnosticsIntro = `# Diagnostics
+
+What the server says at a place in a file: the code (it stands beside the message), why it is said, and what to do.
+Hints on scripts can be switched off (` + "`juliahub.diagnostics.hints`" + `), the states of jobs too
+(` + "`juliahub.diagnostics.jobStatus`" + `). (This page is generated from the tables in commands/problems.go and commands/lint/codes.go.)
+
+`
+
+func diagnosticsDoc() string {
+	return diagnosticsIntro + "## Of jobs\n\n" + lint.Markdown(commands.JobCodes) +
+		"\n## Before a submission\n\n" + lint.Markdown(lint.Codes)
 }
 
 const commandsIntro = `# Commands

@@ -87,12 +87,12 @@ var Codes = []Code{
 	{settings.CodeArgument, "commands", Error, "An argument of the command is wrong.", "Mend it: nothing was submitted."},
 }
 
-// Markdown writes the rows of docs/diagnostics.md.
-func Markdown() string {
+// Markdown writes a table of codes for docs/diagnostics.md.
+func Markdown(codes []Code) string {
 	names := map[Severity]string{Error: "error", Warning: "warning", Information: "information", Hint: "hint"}
 	var b strings.Builder
 	b.WriteString("| code | where | as | why | what to do |\n| --- | --- | --- | --- | --- |\n")
-	for _, c := range Codes {
+	for _, c := range codes {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", c.Code, c.Where, names[c.Severity], c.Why, c.Do)
 	}
 	return b.String()
