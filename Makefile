@@ -68,7 +68,7 @@ $(GOLANGCI):
 bench: build ## benchmarks: start-up, bundling, diagnostics
 	@SERVER='$(CURDIR)/$(BIN)' go test -run '^$$' -bench . -benchmem ./...
 
-generate: ## docs/commands.md and docs/settings.md from their tables
+generate: ## docs/commands.md, docs/settings.md and docs/diagnostics.md from their tables
 	@go test ./cmd/juliahub-lsp -run TestGenerated -count=1 -update
 
 clean: ## what build leaves; the cache stays
