@@ -27,6 +27,7 @@ type fakeServer struct {
 	page  int // messages in a page
 	kills []string
 	clock time.Duration // the server's minus ours
+	long  int           // requests of long lists
 }
 
 func (f *fakeServer) ServerTime(t time.Time) time.Time { return t.Add(f.clock) }
@@ -35,6 +36,9 @@ func (f *fakeServer) Jobs(_ context.Context, limit int) ([]*jobapi.Job, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, time.Now())
+	if limit > 100 {
+		f.long++
+	}
 	if f.err != nil {
 		return nil, f.err
 	}
@@ -266,6 +270,43 @@ func TestSearchFindsTheOldestJobOfASubmission(t *testing.T) {
 		}
 		stop()
 	})
+}
+
+// TestSearchEnds: with growing pauses, also while other jobs are asked for often,
+// and with a word about it.
+func TestSearchEnds(t *testing.T) {
+	for _, others := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l, f := NewLedger(t.TempDir()), &fakeServer{page: 100}
+			sent := time.Now()
+			for range 100 { // so that a search needs a longer list than the others
+				f.jobs = append(f.jobs, &jobapi.Job{ID: "jr-other", Status: jobapi.Running, Submitted: sent})
+			}
+			r := testRecord(testID, sent)
+			r.Job, r.State = "", Submitting
+			if err := l.Create(r); err != nil {
+				t.Fatal(err)
+			}
+			if others {
+				other := testRecord("5f3a9dbe-0000-4000-8000-000000000002", sent)
+				other.Job = "jr-other"
+				if err := l.Create(other); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, stop := tracking(t, l, f)
+			pass(15 * time.Minute)
+			if r, _ := l.Get(testID); r.State != Unknown || !strings.Contains(r.Reason, "ten minutes") {
+				t.Errorf("with others %v: %s, %q", others, r.State, r.Reason)
+			}
+			long := 0
+			f.set(func() { long = f.long })
+			if long < 4 || long > 20 {
+				t.Errorf("with others %v: %d searches", others, long)
+			}
+			stop()
+		})
+	}
 }
 
 // TestSearchWithOtherClocks: a server whose clock is hours off lists the job

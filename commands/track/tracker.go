@@ -108,6 +108,7 @@ type search struct {
 	until time.Time
 	next  time.Time
 	pause time.Duration
+	over  bool // it has been told that there is nothing to be found for now
 }
 
 // New returns a tracker. Run makes it work.
@@ -353,7 +354,7 @@ func (t *Tracker) due(s *server, records []Record, now time.Time) time.Time {
 	for _, r := range records {
 		switch {
 		case r.State == Unknown:
-			if q := t.searches[r.Submission]; q != nil && now.Before(q.until) {
+			if q := t.searches[r.Submission]; q != nil && !q.over {
 				sooner(q.next)
 			}
 		case r.Job != "":
@@ -456,8 +457,8 @@ func (t *Tracker) searching(records []Record, now time.Time) []Record {
 	var due []Record
 	for _, r := range records {
 		q := t.searches[r.Submission]
-		if r.State != Unknown || q == nil {
-			continue
+		if r.State != Unknown || q == nil || q.over || now.Before(q.next) {
+			continue // other jobs may be asked for more often
 		}
 		due = append(due, r)
 		q.next = now.Add(jitter(q.pause))
@@ -534,6 +535,7 @@ func (t *Tracker) resolve(client Client, unknown []Record, list []*jobapi.Job, n
 			continue
 		}
 		if q := t.searches[r.Submission]; q != nil && !now.Before(q.until) {
+			q.over = true
 			t.change(r.Submission, func(r *Record) {
 				r.Reason = "it is not known whether there is a job: none was found in ten minutes, and it is looked for again at the next start"
 			})
