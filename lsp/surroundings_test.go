@@ -191,3 +191,29 @@ func TestStoryDisk(t *testing.T) {
 	e.AwaitAction(script, "Submit as script, profile later")
 	e.Shutdown()
 }
+
+// The way from opening a script to its result, as each recorded editor goes it.
+func TestStoryRecordedClients(t *testing.T) {
+	t.Parallel()
+	clients, err := lsptest.Clients()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range clients {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, func(_ context.Context, s *emulator.Stage) error { return s.Outputs(`{"é":1}`) })
+			uri := d.file("pi.jl", "é = 1\n")
+			e := d.editor(lsptest.Options{Name: c.Info.Name, Capabilities: c.Capabilities})
+			e.OpenBuffer(uri, "julia", "é = 1\n")
+			e.Do(uri, "Submit as script", nil)
+			e.Await(lsptest.AllOf(hasCode(uri, "job-completed"), lsptest.Says("completed"), lsptest.NoWork()))
+			if got := lensText(e, uri); !strings.Contains(got, "✓ Completed") || !strings.Contains(got, `{"é":1}`) {
+				t.Errorf("lens %q", got)
+			}
+			e.Do(uri, "Dismiss job", nil)
+			e.Await(lsptest.Undiagnosed(uri))
+			e.Shutdown()
+		})
+	}
+}
