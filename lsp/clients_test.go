@@ -2,6 +2,7 @@ package lsp
 
 import (
 	"maps"
+	"slices"
 	"testing"
 
 	"github.com/go-json-experiment/json"
@@ -22,12 +23,20 @@ func TestRecordedClients(t *testing.T) {
 	neovim := all
 	neovim.client = "Neovim"
 	neovim.registerConfig, neovim.registerWatchers, neovim.versions, neovim.createFiles = false, false, false, false
+	helix := all
+	helix.client = "helix"
+	helix.registerConfig, helix.lensRefresh, helix.related, helix.diagnosticData = false, false, false, false
+	eglot := helix
+	eglot.client = "Eglot"
+	eglot.actionDisabled, eglot.versions, eglot.createFiles = false, false, false
 	want := map[string]struct {
 		caps     clientCaps
 		encoding encoding
 		watches  bool
 	}{
 		"neovim": {neovim, utf8Bytes, false},
+		"helix":  {helix, utf8Bytes, false}, // it tells of its own saves alone
+		"eglot":  {eglot, utf8Bytes, false},
 	}
 	for name, c := range recorded {
 		raw, err := json.Marshal(c.Capabilities)
@@ -41,6 +50,6 @@ func TestRecordedClients(t *testing.T) {
 		}
 	}
 	if len(want) != len(recorded) {
-		t.Errorf("%d clients are recorded: %v", len(recorded), maps.Keys(recorded))
+		t.Errorf("recorded are %q", slices.Sorted(maps.Keys(recorded)))
 	}
 }
