@@ -154,8 +154,13 @@ func (s *Session) showAgain() {
 func (s *Session) visible(r *track.Record) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.own[r.Submission] || s.ownOnly || len(s.folders) == 0 {
-		return s.own[r.Submission] || !s.ownOnly
+	switch {
+	case s.own[r.Submission]:
+		return true
+	case s.ownOnly:
+		return false
+	case len(s.folders) == 0:
+		return true
 	}
 	for _, folder := range s.folders {
 		if r.File != "" && within(folder, r.File) {
