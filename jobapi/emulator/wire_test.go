@@ -3,6 +3,7 @@ package emulator
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The requests in testdata/wire were sent by JuliaHub.jl 0.1.17, recorded at a
@@ -102,4 +104,71 @@ func (b *bench) raw(t *testing.T, request []byte) (*http.Response, string) {
 		t.Fatal(err)
 	}
 	return resp, string(body)
+}
+
+// A session of JuliaHub.jl 0.1.17 with what the toy server of the other
+// recording could not answer: images, logs, files, limits, exposed ports, streams.
+// Its jobs are played, and its appbundle has an empty manifest here.
+func TestRecordedSessionIsServed(t *testing.T) {
+	b := open(t, Config{Token: "tok123", NewID: counted("jr-toy%07d"), Simulate: func(ctx context.Context, s *Stage) error {
+		s.Print("one")
+		s.Print("two")
+		if s.Code == "wait()" {
+			return s.Wait(ctx, time.Hour)
+		}
+		return s.Result("answer.txt", []byte("42"))
+	}})
+	bundle := tarball(t, map[string]string{"app/Project.toml": "[deps]\n", "app/Manifest.toml": ""})
+	recorded, err := filepath.Glob("testdata/session/*.txt")
+	if err != nil || len(recorded) != 24 {
+		t.Fatalf("%d recorded requests, %v", len(recorded), err)
+	}
+	wanted := map[string]string{
+		"_get_logs": `"[{\"`, "files_code.jl": "1", "answer.txt.txt": "42", "_upload_url": `"success":true`,
+		"_extend_": `"success":true`, "_kill_": `"status":true`, "_get_jobs": `[{"`, "_groups": `"image_groups"`, "_default": `"defaultApps"`,
+	}
+	upload, submissions := "", 0
+	for _, file := range recorded {
+		raw := prepare(t, file, bundle, upload)
+		resp, body := b.raw(t, raw)
+		status := http.StatusOK
+		if strings.Contains(file, "stream_logs") {
+			status = http.StatusSwitchingProtocols
+		}
+		if resp.StatusCode != status || strings.Contains(body, `"success":false`) {
+			t.Fatalf("%s: status %d: %s\nfor\n%s", file, resp.StatusCode, body, raw)
+		}
+		for part, want := range wanted {
+			if strings.Contains(file, part) && !strings.Contains(body, want) {
+				t.Errorf("%s: %s is missing in %s", file, want, body)
+			}
+		}
+		if m := regexp.MustCompile(`"upload_url":"http://[^/]*([^"]*)"`).FindStringSubmatch(body); m != nil {
+			upload = strings.ReplaceAll(m[1], `\u0026`, "&")
+		}
+		if strings.Contains(file, "submit_job") {
+			submissions++
+			id := fmt.Sprintf("jr-toy%07d", submissions)
+			if !strings.Contains(body, id) {
+				t.Fatalf("%s: %s", file, body)
+			}
+			if bytes.Contains(raw, []byte("wait()")) {
+				b.await(id, working)
+			} else {
+				b.ended(id, "Completed")
+			}
+		}
+	}
+	first := b.details("jr-toy0000001")
+	if first["jobname_alias"] != `naïve "alias"` {
+		t.Errorf("alias %q", first["jobname_alias"])
+	}
+	if submissions != 10 {
+		t.Errorf("%d submissions", submissions)
+	}
+	for id, exposed := range map[string]bool{"jr-toy0000005": false, "jr-toy0000006": true, "jr-toy0000007": true, "jr-toy0000008": true, "jr-toy0000009": true} {
+		if link, _ := b.details(id)["proxy_link"].(string); (link != "") != exposed {
+			t.Errorf("%s: link %q", id, link)
+		}
+	}
 }
