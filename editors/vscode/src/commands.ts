@@ -130,7 +130,9 @@ export class Commands implements Disposable {
   }
 
   private async showResults(argument: Argument, answer: DownloadAnswer): Promise<void> {
-    const there = answer.files.flatMap((f) => f.path ?? []);
+    // The outputs come along as a file, too: who asks for results means the others.
+    const results = answer.files.filter((f) => f.type !== "outputs");
+    const there = (results.length > 0 ? results : answer.files).flatMap((f) => f.path ?? []);
     const failed = answer.files.filter((f) => f.error).map((f) => `${f.name}: ${f.error}`);
     if (failed.length > 0) void window.showWarningMessage(l10n.t("Left out: {0}", failed.join("; ")));
     const job = this.find(answer.job);

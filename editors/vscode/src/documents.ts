@@ -3,7 +3,7 @@
 import { stat, readFile } from "node:fs/promises";
 import { unwatchFile, watchFile } from "node:fs";
 import {
-  type Disposable, EventEmitter, l10n, languages, Range, type TextDocument, type TextDocumentContentProvider, type TextEditor,
+  type Disposable, EventEmitter, l10n, languages, Range, Selection, type TextDocument, type TextDocumentContentProvider, type TextEditor,
   TextEditorRevealType, Uri, window, workspace,
 } from "vscode";
 import { type Jobs, keyOf } from "./jobs";
@@ -44,6 +44,8 @@ export class Documents implements TextDocumentContentProvider, Disposable {
     this.changed.fire(uri); // a document that was open before is brought up to date
     const doc = await languages.setTextDocumentLanguage(await workspace.openTextDocument(uri), "log");
     const editor = await window.showTextDocument(doc, { preview: false });
+    const end = doc.lineAt(doc.lineCount - 1).range.end;
+    editor.selection = new Selection(end, end);
     toEnd(editor);
   }
 

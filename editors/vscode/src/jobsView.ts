@@ -182,11 +182,24 @@ function failureItem(job: Job): TreeItem {
 
 function outputsItem(job: Job, node: Node): TreeItem {
   const item = new TreeItem(l10n.t("Outputs"));
-  item.description = (job.outputs ?? "").replace(/\s+/g, " ").slice(0, 200);
+  item.description = brief(job.outputs ?? "");
   item.iconPath = new ThemeIcon("json");
   item.tooltip = new MarkdownString().appendCodeblock((job.outputs ?? "").slice(0, 2000), "json");
   item.command = { command: "juliahub.ui.openFile", title: l10n.t("Open Result"), arguments: [node] };
   return item;
+}
+
+/** Outputs in a line: the members of an object, else the text as it is. */
+function brief(json: string): string {
+  const text = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
+  let line = json;
+  try {
+    const value: unknown = JSON.parse(json);
+    if (value && typeof value === "object" && !Array.isArray(value)) line = Object.entries(value).map(([k, v]) => `${k}: ${text(v)}`).join(", ");
+  } catch {
+    // Older images take any text.
+  }
+  return line.replace(/\s+/g, " ").slice(0, 200);
 }
 
 function resultItem(job: Job, node: Node & { type: "result" }): TreeItem {

@@ -95,7 +95,7 @@ export interface DownloadAnswer {
   job: string;
   state: string;
   dir: string;
-  files: { name: string; path?: string; error?: string }[];
+  files: { name: string; type: string; path?: string; error?: string }[];
 }
 
 export interface ProfilesAnswer {

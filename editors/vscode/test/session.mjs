@@ -25,6 +25,7 @@ const settings = {
   "workbench.secondarySideBar.defaultVisibility": "hidden",
   "workbench.colorTheme": "Default Dark Modern",
   "workbench.layoutControl.enabled": false,
+  "workbench.reduceMotion": "on",
   "window.commandCenter": false,
   "telemetry.telemetryLevel": "off",
   "chat.disableAIFeatures": true,
@@ -96,12 +97,12 @@ async function open(dir, ending, vsix) {
 
   // Screenshots look the same wherever these fonts are.
   mkdirSync(join(home, "config/fontconfig"), { recursive: true });
-  writeFileSync(join(home, "config/fontconfig/fonts.conf"), `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
-    <match><test name="family"><string>system-ui</string></test><edit name="family" mode="prepend" binding="strong"><string>Inter</string></edit></match>
-  </fontconfig>`);
+  const prefer = ["system-ui", "Ubuntu", "sans-serif"].map((family) => `<match><test name="family"><string>${family}</string></test>
+    <edit name="family" mode="prepend" binding="strong"><string>Inter</string></edit></match>`);
+  writeFileSync(join(home, "config/fontconfig/fonts.conf"), `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>${prefer.join("")}</fontconfig>`);
   const executablePath = ["/usr/bin/chromium", "/usr/bin/google-chrome"].find(existsSync);
   const context = await chromium.launchPersistentContext(join(dir, "chromium"), {
-    executablePath, headless: true, env: { ...process.env, XDG_CONFIG_HOME: join(home, "config") }, viewport: { width: 1280, height: 800 }, colorScheme: "dark",
+    executablePath, headless: true, env: { ...process.env, XDG_CONFIG_HOME: join(home, "config") }, viewport: { width: 1280, height: 800 }, colorScheme: "dark", reducedMotion: "reduce",
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync", "--font-render-hinting=none"],
   });

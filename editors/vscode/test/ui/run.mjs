@@ -27,11 +27,11 @@ function helpers({ page, simulated }) {
   const ui = {
     row,
     tab: (name) => page.locator(`.tab.active:has-text(${JSON.stringify(name)})`),
-    async shot(name) {
+    async shot(name, { still = false } = {}) {
       if (simulated) return; // a picture of nothing that ran
-      await page.mouse.move(640, 795);
+      if (!still) await page.mouse.move(640, 795);
       await page.evaluate(() => document.fonts.ready);
-      await page.locator(".workbench-hover-container").waitFor({ state: "hidden" }).catch(() => undefined);
+      await page.locator(".quick-input-widget").waitFor({ state: "hidden" });
       await page.screenshot({ path: join(IMAGES, `${name}.png`), caret: "hide" });
     },
     /** What the editor shows; it draws spaces as unbreakable ones. */
@@ -43,10 +43,15 @@ function helpers({ page, simulated }) {
       await page.keyboard.press("Enter");
       await page.locator(`.tab.active:has-text(${JSON.stringify(name)})`).waitFor();
     },
+    /** Runs a command by its title. A document that opens meanwhile closes the palette: then it is opened again. */
     async palette(title) {
-      await page.keyboard.press("F1");
-      await page.locator(".quick-input-widget input").fill(`>${title}`);
-      await page.locator(`.quick-input-list .monaco-list-row:has-text(${JSON.stringify(title)})`).first().click();
+      const found = page.locator(`.quick-input-list .monaco-list-row:has-text(${JSON.stringify(title)})`).first();
+      await until(`the palette has ${title}`, async () => {
+        await page.keyboard.press("F1");
+        const input = page.locator(".quick-input-widget input");
+        return input.fill(`>${title}`, { timeout: 2000 }).then(() => found.click({ timeout: 2000 })).then(() => true, () => false);
+      });
+      await page.locator(".quick-input-widget").waitFor({ state: "hidden" });
     },
     async showView(label) {
       await page.locator(`.activitybar .action-item a[aria-label^="${label}"]`).click();
@@ -57,7 +62,7 @@ function helpers({ page, simulated }) {
       await row(text).locator(`.action-label[aria-label^="${action}"]`).click();
     },
     async expand(text) {
-      await row(text).locator(".monaco-tl-twistie").click();
+      if ((await row(text).getAttribute("aria-expanded")) === "false") await row(text).locator(".monaco-tl-twistie").click();
     },
     clearNotifications: () => ui.palette("Notifications: Clear All Notifications"),
   };
@@ -66,15 +71,19 @@ function helpers({ page, simulated }) {
 
 async function roundTrip(session, ui) {
   const { page, origin, workspace, simulated } = session;
+  // Long enough to be looked at while it runs.
+  const script = join(workspace, "pi.jl");
+  writeFileSync(script, readFileSync(script, "utf8").replace("points = 3_000_000", "points = 6_000_000"));
   await page.goto(`${origin}/?folder=${encodeURI(workspace)}`);
   await page.locator(".explorer-folders-view .monaco-list-row:has-text('pi.jl')").dblclick();
   await page.locator(".codelens-decoration:has-text('Submit')").waitFor();
   say("the packaged extension and its own server are there");
 
-  await page.locator(".editor-actions .action-label[aria-label^='Submit as Script']").first().click();
   await ui.showView("JuliaHub");
+  await page.locator(".welcome-view-content:has-text('No jobs yet')").waitFor();
+  await page.locator(".editor-actions .action-label[aria-label^='Submit as Script']").first().click();
   await ui.row("pi.jl").waitFor();
-  if (!simulated) await page.locator(".pane-body .monaco-list-row:has-text('pi.jl'):has-text('%')").waitFor();
+  if (!simulated) await page.locator(".pane-body .monaco-list-row", { hasText: /pi\.jl.*Running [2-9]\d %/ }).waitFor();
   await page.locator(".statusbar-item:has-text('1 job')").waitFor();
   await ui.shot("vscode-running");
   say("a script is submitted by the button in the title bar, and runs");
@@ -92,8 +101,7 @@ async function roundTrip(session, ui) {
   const results = join(workspace, "juliahub-results");
   await until("the results are on the disk", () => existsSync(results) && readdirSync(results).some((d) => d.startsWith("jr-")));
   if (!simulated) {
-    await ui.expand("Completed");
-    await ui.row("pi.csv").click();
+    await ui.row("pi.csv").click(); // the list shows what has come
     await ui.tab("pi.csv").waitFor();
     await ui.clearNotifications();
     await ui.shot("vscode-results");
@@ -111,10 +119,10 @@ async function roundTrip(session, ui) {
     await ui.clearNotifications();
     await ui.expand("fails.jl");
     await ui.row("Failed at line 6").click();
-    await page.keyboard.press("F8"); // the problem, in full
-    await page.locator(".zone-widget:has-text('no readings to take the mean of')").waitFor();
-    await ui.shot("vscode-failure");
-    await page.keyboard.press("Escape");
+    await page.locator(".view-line:has-text('the job fails on this line')").hover({ position: { x: 100, y: 8 } });
+    await page.locator(".monaco-hover:has-text('no readings to take the mean of')").first().waitFor();
+    await ui.shot("vscode-failure", { still: true });
+    await page.mouse.move(640, 795);
   }
   say("a script that fails is marked at its line");
 
@@ -125,6 +133,8 @@ async function roundTrip(session, ui) {
   await page.locator(".pane-body .monaco-list-row:has-text('report.jl'):has-text('Completed')").waitFor();
   await ui.press("report.jl", "Download Results");
   await until("the report is on the disk", () => existsSync(join(workspace, "project/juliahub-results")));
+  if (!simulated) await ui.tab("report.txt").waitFor();
+  await ui.openFile("report.jl");
   say("a project goes as an appbundle, by keys");
 
   await ui.palette("JuliaHub: Preview Bundle");
