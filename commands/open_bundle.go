@@ -27,12 +27,12 @@ func (s *Session) OpenBundle(ctx context.Context, in Input) (*bundle.Index, erro
 	}
 	made := fmt.Sprintf("%q %q %q %q", o.Script, o.Environment, o.Julia, o.PublicGitHosts)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	open := s.open[o.Dir]
 	if open == nil || open.made != made {
 		open = &openBundle{bundle.NewIndex(o), made}
 		s.open[o.Dir] = open
 	}
+	s.mu.Unlock() // before the index, which waits for a plan that is being made
 	open.index.SetUnsaved(o.Unsaved)
 	return open.index, nil
 }

@@ -46,11 +46,14 @@ func (p *ignorePlan) inBundle(path string) string {
 }
 
 // ignorePlan plans the bundle of a directory, as the editor shows its files.
-func (r realSession) ignorePlan(ctx context.Context, in commands.Input) (*ignorePlan, error) {
+// blind are directories that nobody watches. Elsewhere, too, only some files are
+// watched: what was added or removed, the times of the directories tell.
+func (r realSession) ignorePlan(ctx context.Context, in commands.Input, blind []string) (*ignorePlan, error) {
 	index, err := r.OpenBundle(ctx, in)
 	if err != nil {
 		return nil, err
 	}
+	index.Revalidate(blind...)
 	plan, err := index.Plan(ctx)
 	if err != nil {
 		return nil, err
@@ -160,7 +163,19 @@ func (a *advisor) loop() {
 		for path := range dirty {
 			a.renew(path)
 		}
-		a.s.disk.follow(a.watchDirs())
+		if a.s.disk.follow(a.watchDirs()) {
+			a.touchPlanned()
+		}
+	}
+}
+
+// touchPlanned says that something may have changed in a bundle.
+func (a *advisor) touchPlanned() {
+	a.mu.Lock()
+	planned := slices.Collect(maps.Keys(a.plans))
+	a.mu.Unlock()
+	for _, file := range planned {
+		a.touch(file)
 	}
 }
 
@@ -187,11 +202,7 @@ func (a *advisor) watchDirs() []string {
 // plans is worked out by the advisor's own goroutine: that may take a while.
 func (a *advisor) changedOnDisk(paths []string, lost bool) {
 	a.mu.Lock()
-	var planned []string
-	for file := range a.plans {
-		planned = append(planned, file)
-	}
-	if len(planned) > 0 {
+	if len(a.plans) > 0 {
 		a.hints, a.lost = append(a.hints, paths...), a.lost || lost
 	}
 	a.mu.Unlock()
@@ -199,9 +210,7 @@ func (a *advisor) changedOnDisk(paths []string, lost bool) {
 		a.touchAll()
 		return
 	}
-	for _, file := range planned {
-		a.touch(file)
-	}
+	a.touchPlanned()
 }
 
 // tellPlans gives the plans the hints that came in the meantime.
@@ -352,11 +361,11 @@ func (a *advisor) adviseIgnore(w *world, path string) advice {
 	if err := w.inputs(ctx, &in); err != nil {
 		return nil
 	}
-	plan, err := a.s.session.ignorePlan(ctx, in)
+	plan, err := a.s.session.ignorePlan(ctx, in, a.s.disk.blind)
 	a.keepPlan(path, plan)
 	if err != nil {
 		a.s.log.Info("no advice on an ignore file", "error", err)
-		return nil
+		return byFile(lint.PlanError(in.Dir, err, w.reader(in.Dir)))
 	}
 	if plan == nil {
 		return nil
@@ -380,12 +389,24 @@ func (a *advisor) keepPlan(path string, plan *ignorePlan) {
 		a.plans[path] = plan
 	}
 	a.mu.Unlock()
-	if plan == nil && before != nil {
+	if plan == nil && before != nil && !a.anyPlanOf(before.root) {
 		a.s.session.CloseBundle(before.root)
 	}
 	if plan != nil && (before == nil || before.files != plan.files || before.bytes != plan.bytes) {
 		a.s.lenses.refresh()
 	}
+}
+
+// anyPlanOf says whether an open ignore file rests on a directory's plan.
+func (a *advisor) anyPlanOf(root string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, plan := range a.plans {
+		if plan.root == root {
+			return true
+		}
+	}
+	return false
 }
 
 // planOf is the plan that was last made on behalf of an ignore file, nil if none was.

@@ -216,6 +216,7 @@ func (s *Server) didSave(p *didSaveParams) {
 	d.changed, d.opened = false, s.newOpening(d.path, nil)
 	s.setWorld(w.with(d.uri, &d))
 	s.touch(d.path)
+	s.advice.changedOnDisk([]string{d.path}, false)
 }
 
 func (s *Server) didClose(p *didCloseParams) {

@@ -100,7 +100,7 @@ func (f *fakeSession) Remap(_, _ string, problems []commands.Problem) []commands
 	return problems
 }
 
-func (f *fakeSession) ignorePlan(context.Context, commands.Input) (*ignorePlan, error) {
+func (f *fakeSession) ignorePlan(context.Context, commands.Input, []string) (*ignorePlan, error) {
 	return nil, nil
 }
 

@@ -21,7 +21,6 @@ import (
 	"go.lsp.dev/protocol"
 
 	"juliahub-lsp/commands"
-	"juliahub-lsp/internal/watch"
 )
 
 // closeTimeout is how long the end waits for what is under way: an upload to be
@@ -48,7 +47,7 @@ type session interface {
 	FoldersChanged(folders []string)
 	Remap(path, text string, problems []commands.Problem) []commands.Problem
 	run(ctx context.Context, c commands.Command, in commands.Input) (any, error)
-	ignorePlan(ctx context.Context, in commands.Input) (*ignorePlan, error)
+	ignorePlan(ctx context.Context, in commands.Input, blind []string) (*ignorePlan, error)
 	CloseBundle(dir string)
 	Facts(ctx context.Context, in commands.Input) commands.Facts
 	ProfileText(path string, text []byte, profile string) string
@@ -110,7 +109,7 @@ type Server struct {
 func New(cfg Config) *Server {
 	s := newServer(cfg)
 	s.table = commands.Table()
-	s.disk.open = watch.New
+	s.disk.open = systemWatcher
 	s.newSession = func(ui commands.UI) (session, error) {
 		if cfg.NewSession == nil {
 			return nil, errors.New("no session is configured")

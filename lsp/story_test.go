@@ -30,6 +30,8 @@ type desk struct {
 	hub *emulator.Emulator
 	dir string
 	env map[string]string
+
+	prepare func(*lsp.Server) // changes a server before it serves; nil = nothing
 }
 
 func newDesk(t *testing.T, simulate func(context.Context, *emulator.Stage) error) *desk {
@@ -91,6 +93,9 @@ func (d *desk) editor(options lsptest.Options) *lsptest.Editor {
 			LookupEnv: func(name string) (string, bool) { v, ok := d.env[name]; return v, ok },
 		})
 	}})
+	if d.prepare != nil {
+		d.prepare(server)
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

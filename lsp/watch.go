@@ -1,11 +1,16 @@
 package lsp
 
 import (
+	"errors"
+	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"go.lsp.dev/protocol"
 
+	"juliahub-lsp/commands"
 	"juliahub-lsp/internal/watch"
 )
 
@@ -62,32 +67,65 @@ func (c *clientCaps) watchesDisk() bool {
 // diskWatchers are the names that clients with a watcher of their own give.
 var diskWatchers = []string{"Visual Studio Code", "VSCodium", "code-server", "Cursor", "Windsurf"}
 
-// diskWatch watches the directories that advice rests on, for clients that do not.
-type diskWatch struct {
-	s    *Server
-	open func() (*watch.Watcher, error) // nil = nothing is watched
-
-	// What follows is the advisor's own: its goroutine alone calls follow.
-	watcher *watch.Watcher
-	broken  bool
-	dirs    []string
+// fileWatcher is what we need of *watch.Watcher.
+type fileWatcher interface {
+	Set(dirs []string) (unwatched []string, err error)
+	Bursts() <-chan watch.Burst
+	Close() error
 }
 
-// follow makes dirs the directories that are watched.
-func (d *diskWatch) follow(dirs []string) {
-	if d.open == nil || d.broken || d.s.caps.watchesDisk() || d.watcher == nil && len(dirs) == 0 {
-		return
+func systemWatcher() (fileWatcher, error) { return watch.New() }
+
+// diskWatch watches the directories that advice rests on and that the client
+// does not watch.
+type diskWatch struct {
+	s    *Server
+	open func() (fileWatcher, error) // nil = nothing is watched
+
+	stale atomic.Bool // a directory may be another one by now, under the same name
+
+	// What follows is the advisor's own: its goroutine alone calls follow.
+	watcher fileWatcher
+	broken  bool
+	dirs    []string
+	blind   []string // those of dirs that nobody watches
+}
+
+// follow makes dirs the directories that are watched. It reports whether some
+// were not watched before: what happened there in the meantime nobody has seen.
+func (d *diskWatch) follow(dirs []string) bool {
+	if d.s.caps.watchesDisk() {
+		folders := d.s.world.Load().paths()
+		dirs = slices.DeleteFunc(dirs, func(dir string) bool {
+			return slices.ContainsFunc(folders, func(folder string) bool { return within(folder, dir) })
+		})
 	}
 	slices.Sort(dirs)
-	if dirs = slices.Compact(dirs); slices.Equal(dirs, d.dirs) {
-		return
-	}
-	if d.watcher == nil && !d.begin() {
-		return
+	dirs = slices.Compact(dirs)
+	stale := d.stale.Swap(false)
+	if d.open == nil || !stale && slices.Equal(dirs, d.dirs) {
+		return false
 	}
 	d.dirs = dirs
-	if unwatched, err := d.watcher.Set(dirs); err != nil {
-		d.s.log.Info("not all directories are watched: what changes there is seen when a file is edited", "number", len(unwatched), "error", err)
+	if d.broken || d.watcher == nil && (len(dirs) == 0 || !d.begin()) {
+		d.blind = dirs
+		return false
+	}
+	blind, err := d.watcher.Set(dirs)
+	if err != nil {
+		d.tell(err)
+	}
+	d.blind = blind
+	return true
+}
+
+// tell says that not all is watched. A limit is the system's, and a person may
+// want to raise it; a directory that is gone is nobody's trouble.
+func (d *diskWatch) tell(err error) {
+	d.s.log.Info("not all directories are watched", "error", err)
+	const text = "Not all directories of the project can be watched: %s. What changes there is seen the next time an ignore file is edited; submissions look at the disk itself."
+	if errors.Is(err, watch.ErrLimit) && d.s.complained.first(text) {
+		(&ui{d.s}).Say(d.s.ctx, commands.Warning, fmt.Sprintf(text, watch.ErrLimit))
 	}
 }
 
@@ -96,30 +134,39 @@ func (d *diskWatch) begin() bool {
 	watcher, err := d.open()
 	if err != nil {
 		d.broken = true
-		d.s.log.Info("directories are not watched", "error", err)
+		d.tell(err)
 		return false
 	}
-	taken := d.s.spawn(func() {
-		for {
-			select {
-			case <-d.s.ctx.Done():
-				if err := watcher.Close(); err != nil {
-					d.s.log.Info("ending the watch of directories", "error", err)
-				}
-				return
-			case burst, ok := <-watcher.Bursts():
-				if !ok {
-					return
-				}
-				d.s.changedOnDisk(burst.Paths, burst.Lost)
-			}
-		}
-	})
-	if !taken {
+	if !d.s.spawn(func() { d.take(watcher) }) {
 		d.broken = true
 		_ = watcher.Close() // the server is ending
 		return false
 	}
 	d.watcher = watcher
 	return true
+}
+
+// take takes the watcher's bursts until the connection ends.
+func (d *diskWatch) take(watcher fileWatcher) {
+	for {
+		select {
+		case <-d.s.ctx.Done():
+			if err := watcher.Close(); err != nil {
+				d.s.log.Info("ending the watch of directories", "error", err)
+			}
+			return
+		case burst, ok := <-watcher.Bursts():
+			if !ok {
+				return
+			}
+			d.stale.Store(true)
+			d.s.changedOnDisk(burst.Paths, burst.Lost)
+		}
+	}
+}
+
+// within reports whether path is dir or lies below it.
+func within(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }
