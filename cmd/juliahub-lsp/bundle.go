@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"text/tabwriter"
@@ -49,6 +50,9 @@ type tarball interface {
 func planBundle(ctx context.Context, t terminal, dir string, f bundleFlags) error {
 	in, err := bundleInput(dir, f)
 	if err != nil {
+		return err
+	}
+	if err := checkOutput(f.out, in.Dir); err != nil {
 		return err
 	}
 	session, closeSession, err := openSession(t, newConsole(t))
@@ -142,6 +146,45 @@ func absolute(paths []string) ([]string, error) {
 	return all, nil
 }
 
+// checkOutput refuses to write a tarball into the directory that it is made of:
+// nothing is ever written there, and the next one would hold it.
+func checkOutput(out, dir string) error {
+	if out == "" {
+		return nil
+	}
+	into, err := filepath.Abs(filepath.Dir(out))
+	if err != nil {
+		return fmt.Errorf("find %s: %w", out, err)
+	}
+	if into, err = filepath.EvalSymlinks(into); err != nil {
+		return fmt.Errorf("write %s: %w", out, err)
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return fmt.Errorf("bundle %s: %w", dir, err)
+	}
+	if rel, err := filepath.Rel(dir, into); err == nil && filepath.IsLocal(rel) {
+		return &usageError{fmt.Errorf("%s would lie in the directory that is bundled: write it somewhere else", out)}
+	}
+	return nil
+}
+
+// namedWriter says of what is not written which file it was to become.
+type namedWriter struct {
+	w    io.Writer
+	path string
+}
+
+func (n namedWriter) Write(data []byte) (int, error) {
+	written, err := n.w.Write(data)
+	if err != nil {
+		if cause := (*fs.PathError)(nil); errors.As(err, &cause) {
+			err = cause.Err
+		}
+		err = fmt.Errorf("write %s: %w", n.path, err)
+	}
+	return written, err
+}
+
 // writeTar writes the tarball beside its place and moves it there when it is whole.
 func writeTar(ctx context.Context, plan tarball, path string) (sha256 string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
@@ -153,7 +196,7 @@ func writeTar(ctx context.Context, plan tarball, path string) (sha256 string, er
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	_, sha256, err = plan.WriteTar(ctx, f, nil)
+	_, sha256, err = plan.WriteTar(ctx, namedWriter{f, path}, nil)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return "", err
 	}
