@@ -185,7 +185,7 @@ func TestExposedPortOverTLS(t *testing.T) {
 	}
 }
 
-// The library that HTTP.jl 1.0 to 1.4 speaks TLS with looks for a host among the
+// The library that HTTP.jl 1.0 speaks TLS with looks for a host among the
 // DNS names alone, and links of exposed ports are addresses where names do not resolve.
 func TestCertificateNamesAddressesTwice(t *testing.T) {
 	b, _ := overTLS(t, Config{})
