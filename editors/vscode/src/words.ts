@@ -74,14 +74,14 @@ export function dollars(amount: number): string {
   return amount > 0 && amount < 0.01 ? "< $0.01" : `$${amount.toFixed(2)}`;
 }
 
-/** One line for a list: state, progress, time, cost. */
+/** One line for a list: state, progress, time, cost where it is a cent or more. */
 export function summary(job: Job, now: number): string {
   const parts = [stateWord(job.state)];
   if (job.state === "running" && job.percent !== undefined) parts[0] += ` ${Math.floor(job.percent)} %`;
   const ran = elapsed(job, now);
   if (ran !== undefined) parts.push(duration(ran));
   const spent = cost(job, now);
-  if (spent !== undefined) parts.push(dollars(spent));
+  if (spent !== undefined && spent >= 0.01) parts.push(dollars(spent));
   if (job.trouble) parts.push(job.trouble);
   return parts.join(" · ");
 }

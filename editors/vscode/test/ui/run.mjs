@@ -24,6 +24,16 @@ await withSession(async (session) => {
 /** What a person does, in terms of what is on the screen. */
 function helpers({ page, simulated }) {
   const row = (text) => page.locator(`.pane-body .monaco-list-row:has-text(${JSON.stringify(text)})`).first();
+  /** Picks an entry by its name. A document that opens meanwhile closes the picker: then it is opened again. */
+  const pick = async (name, key, text) => {
+    const found = page.locator(`.quick-input-list .monaco-list-row:has-text(${JSON.stringify(name)})`).first();
+    await until(`${name} can be picked`, async () => {
+      await page.keyboard.press(key);
+      const input = page.locator(".quick-input-widget input");
+      return input.fill(text, { timeout: 2000 }).then(() => found.click({ timeout: 2000 })).then(() => true, () => false);
+    });
+    await page.locator(".quick-input-widget").waitFor({ state: "hidden" });
+  };
   const ui = {
     row,
     tab: (name) => page.locator(`.tab.active:has-text(${JSON.stringify(name)})`),
@@ -37,22 +47,10 @@ function helpers({ page, simulated }) {
     /** What the editor shows; it draws spaces as unbreakable ones. */
     text: async () => (await page.locator(".editor-instance .view-lines").first().innerText()).replaceAll("\u00a0", " "),
     async openFile(name) {
-      await page.keyboard.press("Control+p");
-      await page.locator(".quick-input-widget input").fill(name);
-      await page.locator(`.quick-input-list .monaco-list-row:has-text(${JSON.stringify(name)})`).first().waitFor();
-      await page.keyboard.press("Enter");
+      await pick(name, "Control+p", name);
       await page.locator(`.tab.active:has-text(${JSON.stringify(name)})`).waitFor();
     },
-    /** Runs a command by its title. A document that opens meanwhile closes the palette: then it is opened again. */
-    async palette(title) {
-      const found = page.locator(`.quick-input-list .monaco-list-row:has-text(${JSON.stringify(title)})`).first();
-      await until(`the palette has ${title}`, async () => {
-        await page.keyboard.press("F1");
-        const input = page.locator(".quick-input-widget input");
-        return input.fill(`>${title}`, { timeout: 2000 }).then(() => found.click({ timeout: 2000 })).then(() => true, () => false);
-      });
-      await page.locator(".quick-input-widget").waitFor({ state: "hidden" });
-    },
+    palette: (title) => pick(title, "F1", `>${title}`),
     async showView(label) {
       await page.locator(`.activitybar .action-item a[aria-label^="${label}"]`).click();
     },
