@@ -144,6 +144,21 @@ func TestChangedWhileRead(t *testing.T) {
 	}
 }
 
+// TestGrownBeyondLimit does not begin with a file that became too large since the plan.
+func TestGrownBeyondLimit(t *testing.T) {
+	dir := lay(t, map[string]string{"Project.toml": "", "a": ""})
+	p := mustPlan(t, Options{Dir: dir})
+	file := filepath.Join(dir, "a")
+	if err := os.Truncate(file, 9<<30); err != nil {
+		t.Skipf("the file system has no sparse files: %v", err)
+	}
+	_, _, err := p.WriteTar(context.Background(), &changing{}, nil)
+	var changed *ChangedError
+	if !errors.As(err, &changed) || changed.How != "grew" || changed.Path != file {
+		t.Errorf("%v", err)
+	}
+}
+
 func appendTo(file, text string) error {
 	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {

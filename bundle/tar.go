@@ -260,6 +260,9 @@ func (p *Plan) writeFile(w *tarWriter, file *File) error {
 	if !before.Mode().IsRegular() {
 		return &ChangedError{Path: source, How: "was replaced by something else than a file"}
 	}
+	if before.Size() > SizeLimit { // since the plan; from 8 GiB on no header could hold it
+		return &ChangedError{Path: source, How: "grew"}
+	}
 	err = w.file(p.entryName(name), before.Size(), file.mode(), f)
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
