@@ -41,6 +41,9 @@ const settings = {
   "editor.fontFamily": "'JetBrains Mono', 'DejaVu Sans Mono', monospace",
   "editor.fontLigatures": false,
   "editor.minimap.enabled": false,
+  "editor.wordWrap": "on",
+  "editor.guides.indentation": false,
+  "editor.occurrencesHighlight": "off",
   "breadcrumbs.enabled": false,
 };
 

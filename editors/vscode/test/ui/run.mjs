@@ -79,6 +79,10 @@ async function roundTrip(session, ui) {
 
   await ui.showView("JuliaHub");
   await page.locator(".welcome-view-content:has-text('No jobs yet')").waitFor();
+  await page.mouse.move(349, 400); // the border of the side bar: room for all of a row
+  await page.mouse.down();
+  await page.mouse.move(420, 400, { steps: 4 });
+  await page.mouse.up();
   await page.locator(".editor-actions .action-label[aria-label^='Submit as Script']").first().click();
   await ui.row("pi.jl").waitFor();
   if (!simulated) await page.locator(".pane-body .monaco-list-row", { hasText: /pi\.jl.*Running [2-9]\d %/ }).waitFor();
@@ -142,6 +146,7 @@ async function roundTrip(session, ui) {
   say("what a bundle holds is shown");
 
   if (!simulated) await stopAJob(session, ui);
+  await ui.palette("View: Close All Editors");
   await ui.palette("JuliaHub: Get Started");
   await page.locator(".getting-started-step, .step-title").first().waitFor();
   await ui.shot("vscode-walkthrough");
