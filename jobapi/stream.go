@@ -44,6 +44,10 @@ type LogStream struct {
 // get_logs cannot be asked for what follows them.
 var errNoPlace = errors.New("the log has no place to go on from")
 
+// errOvertaken says that pages brought what this WebSocket is still to bring: it
+// is given up, since messages without ids could not be told from new ones.
+var errOvertaken = errors.New("pages have overtaken the connection")
+
 const (
 	pollFirst    = 2 * time.Second // between two looks at a log that moves …
 	pollLast     = 30 * time.Second
@@ -203,10 +207,14 @@ func (s *LogStream) fillGap(ctx context.Context) (ended bool, err error) {
 // frame handles one frame: a message, a marker, or nothing.
 func (s *LogStream) frame(ctx context.Context, frame []byte) (ended bool, err error) {
 	if len(frame) == 0 {
-		if s.options.JobDone != nil && s.options.JobDone() {
-			return s.catchUp(ctx) // the end may not be marked
+		if s.options.JobDone == nil || !s.options.JobDone() {
+			return false, nil
 		}
-		return false, nil
+		ended, err := s.catchUp(ctx) // the end may not be marked
+		if err == nil && !ended {
+			err = errOvertaken
+		}
+		return ended, err
 	}
 	if err := s.client.saysFailure(&request{what: "follow the log of " + s.job}, frame); err != nil {
 		return false, err
