@@ -5,7 +5,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-editors test-race check lint bench julia nvim generate clean help
+.PHONY: build demo test test-editors test-race check lint bench julia nvim vsix generate clean help
 
 CACHE := $(CURDIR)/.cache
 BIN := bin/juliahub-lsp
@@ -46,9 +46,14 @@ test: ## the unit and end-to-end tests
 test-race: ## the same under the race detector
 	@$(with_julia); go test -race -timeout 15m ./...
 
-test-editors: build ## real Neovim against the emulator
+test-editors: build ## real editors against the emulator
 	@$(with_julia); NVIM=$$(scripts/install-nvim.sh '$(CACHE)/nvim') SERVER='$(CURDIR)/$(BIN)' \
-	  go test -tags editors -count=1 -timeout 10m -v ./editors/...
+	  go test -tags editors -count=1 -timeout 10m -v ./editors/...; \
+	SERVER='$(CURDIR)/$(BIN)' VSCODE='$(CACHE)/vscode' editors/vscode/test/run.sh
+
+vsix: build ## the VS Code extension with its server, dist/juliahub-lsp.vsix
+	@mkdir -p editors/vscode/bin dist && cp '$(BIN)' editors/vscode/bin/ && cp LICENSE editors/vscode/
+	@cd editors/vscode && npm ci && npm run --silent package -- --out '$(CURDIR)/dist/juliahub-lsp.vsix'
 
 check: ## gofmt, go vet for the three systems, generated files
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
