@@ -1,6 +1,7 @@
 package lsp
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"os"
@@ -289,8 +290,17 @@ func (a *advisor) advise(path string) advice {
 // scriptFacts are what advice on other files, and the actions, need of a script.
 type scriptFacts struct {
 	commands.Facts
-	asScript bool // it is to go without a bundle
+	way way
 }
+
+// way is how a script is to go to JuliaHub, as far as that can be known.
+type way int
+
+const (
+	wayBundle    way = iota // as an appbundle
+	wayUndecided            // it never went yet
+	wayScript               // as a script job, without a bundle
+)
 
 func (a *advisor) adviseScript(w *world, doc *document) advice {
 	ctx, cancel := context.WithTimeout(unattended(a.s.ctx), adviceTimeout)
@@ -299,18 +309,23 @@ func (a *advisor) adviseScript(w *world, doc *document) advice {
 	if err := w.inputs(ctx, &in); err != nil {
 		return nil
 	}
-	facts := scriptFacts{a.s.session.Facts(ctx, in), a.s.lastWasScript(doc.uri)}
+	facts := scriptFacts{a.s.session.Facts(ctx, in), a.s.wayOf(doc.uri, doc.path)}
 	a.keepScript(doc.path, &facts)
 	found := lint.Script(lint.ScriptInput{
-		File: doc.path, Text: doc.text, WithoutBundle: facts.asScript,
+		File: doc.path, Text: doc.text, WithoutBundle: facts.way == wayScript, Undecided: facts.way == wayUndecided,
 		OwnPackage: facts.Package, PathPackages: facts.PathPackages,
 		NoEnvironment: facts.Environment == "" && !facts.Asked, Shared: facts.Shared,
 		Exists: func(path string) bool { _, err := os.Stat(path); return err == nil },
 	})
-	if !w.settings.flag(true, "diagnostics", "hints") {
-		found = slices.DeleteFunc(found, func(p lint.Problem) bool { return p.Severity == lint.Hint })
+	return byFile(w.wanted(found))
+}
+
+// wanted leaves hints out where the person does not want them.
+func (w *world) wanted(found []lint.Problem) []lint.Problem {
+	if w.settings.flag(true, "diagnostics", "hints") {
+		return found
 	}
-	return byFile(found)
+	return slices.DeleteFunc(found, func(p lint.Problem) bool { return p.Severity == lint.Hint })
 }
 
 // keepScript keeps what was found out of a script; nil = it was closed. Where it
@@ -324,7 +339,7 @@ func (a *advisor) keepScript(path string, facts *scriptFacts) {
 		a.scripts[path] = *facts
 	}
 	a.mu.Unlock()
-	same := facts == nil && !had || facts != nil && had && facts.asScript == before.asScript && facts.Environment == before.Environment
+	same := facts == nil && !had || facts != nil && had && facts.way == before.way && facts.Environment == before.Environment
 	if same {
 		return
 	}
@@ -335,23 +350,45 @@ func (a *advisor) keepScript(path string, facts *scriptFacts) {
 	}
 }
 
-// anyAsScript says whether an open script of an environment goes without a bundle.
-func (a *advisor) anyAsScript(environment string) bool {
+// wayWith is how the open scripts of an environment go; a script job counts
+// before all else.
+func (a *advisor) wayWith(environment string) way {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	most := wayBundle
 	for _, facts := range a.scripts {
-		if facts.asScript && facts.Environment == environment {
-			return true
+		if facts.Environment == environment {
+			most = max(most, facts.way)
+		}
+	}
+	return most
+}
+
+// wayOf is how a file is to go: as it went the last time. Of one that never
+// went it is open, unless it is a part of a package: those go with it.
+func (s *Server) wayOf(uri, path string) way {
+	job, ok := s.session.Newest(cmp.Or(path, uri))
+	switch {
+	case ok && job.Kind != "script", !ok && partOfPackage(path):
+		return wayBundle
+	case ok && !job.Dismissed:
+		return wayScript
+	}
+	return wayUndecided
+}
+
+// partOfPackage says whether a file lies in a directory of a project that holds
+// no scripts: hints on each include there would be in the way.
+func partOfPackage(path string) bool {
+	for dir := filepath.Dir(path); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		switch filepath.Base(dir) {
+		case "src", "ext", "test":
+			if hasProject(filepath.Dir(dir)) {
+				return true
+			}
 		}
 	}
 	return false
-}
-
-// lastWasScript says whether a file is to go without a bundle, as far as that
-// can be known: it went so the last time.
-func (s *Server) lastWasScript(uri string) bool {
-	job, ok := s.newestJob(uri)
-	return ok && job.Kind == "script"
 }
 
 func (a *advisor) adviseIgnore(w *world, path string) advice {
@@ -441,9 +478,10 @@ func (a *advisor) adviseProject(w *world, path string) advice {
 	if err := w.inputs(ctx, &input); err == nil {
 		in.Julia = a.s.session.Facts(ctx, input).Julia
 	}
-	in.AsScript = a.anyAsScript(dir)
+	way := a.wayWith(dir)
+	in.AsScript, in.Undecided = way == wayScript, way == wayUndecided
 	own := advice{}
-	for file, problems := range byFile(lint.Project(in)) {
+	for file, problems := range byFile(w.wanted(lint.Project(in))) {
 		if file == path {
 			own[file] = problems
 		}
@@ -477,15 +515,21 @@ func (w *world) reader(root string) lint.Read {
 // projectDir is the directory of the nearest project upwards, or dir itself.
 func projectDir(dir string) string {
 	for at := dir; ; at = filepath.Dir(at) {
-		for _, name := range []string{"JuliaProject.toml", "Project.toml"} {
-			if _, err := os.Stat(filepath.Join(at, name)); err == nil {
-				return at
-			}
+		if hasProject(at) {
+			return at
 		}
 		if at == filepath.Dir(at) {
 			return dir
 		}
 	}
+}
+
+// hasProject says whether a directory has a project file.
+func hasProject(dir string) bool {
+	return slices.ContainsFunc([]string{"JuliaProject.toml", "Project.toml"}, func(name string) bool {
+		_, err := os.Stat(filepath.Join(dir, name))
+		return err == nil
+	})
 }
 
 func byFile(problems []lint.Problem) advice {

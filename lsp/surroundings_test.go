@@ -2,6 +2,7 @@ package lsp_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +28,13 @@ func lacksCode(uri, code string) lsptest.Expectation {
 	})
 }
 
+// as expects a finding with a severity of the protocol: 1 is an error, 4 a hint.
+func as(uri, code string, severity int) lsptest.Expectation {
+	return lsptest.That(fmt.Sprintf("%s at %s with severity %d", code, uri, severity), func(s *lsptest.State) bool {
+		return slices.ContainsFunc(s.Diagnostics[uri], func(d lsptest.Diagnostic) bool { return d.Code == code && d.Severity == severity })
+	})
+}
+
 func quick(_ context.Context, s *emulator.Stage) error { s.Print("done"); return nil }
 
 // A script that went without a bundle, and the packages that it would miss.
@@ -44,11 +52,19 @@ func TestStoryPreFlight(t *testing.T) {
 	e.OpenBuffer(manifest, "toml", text)
 	e.OpenBuffer(uri, "julia", code)
 	e.AwaitAction(uri, "Submit as script, profile small") // the script has been looked at
-	if s := e.State(); len(s.Diagnostics[uri]) != 0 || len(s.Diagnostics[manifest]) != 0 {
-		t.Errorf("before anything is known: %s", s.String())
+	// Before anything is known these are hints, with the way out at hand.
+	e.Await(lsptest.AllOf(as(uri, "package-stays-here", 4), as(uri, "script-own-package", 4), as(uri, "script-include", 4), as(manifest, "package-stays-here", 4)))
+	e.AwaitAction(uri, "Submit as appbundle instead")
+	hints := func(on bool) {
+		e.SetSettings(map[string]any{"juliahub": map[string]any{"diagnostics": map[string]any{"hints": on}}})
+		e.Notify("workspace/didChangeConfiguration", map[string]any{"settings": nil})
 	}
+	hints(false)
+	e.Await(lsptest.AllOf(lsptest.Undiagnosed(uri), lsptest.Undiagnosed(manifest)))
+	hints(true)
+	e.Await(as(manifest, "package-stays-here", 4))
 	e.Do(uri, "Submit as script", nil)
-	e.Await(lsptest.AllOf(hasCode(uri, "package-stays-here"), hasCode(uri, "script-own-package"), hasCode(uri, "script-include"), hasCode(manifest, "package-stays-here")))
+	e.Await(lsptest.AllOf(as(uri, "package-stays-here", 2), as(uri, "script-own-package", 2), as(uri, "script-include", 2), as(manifest, "package-stays-here", 2)))
 	first := lsptest.Range{}
 	const mend = "Submit as appbundle instead"
 	e.AwaitAction(uri, mend)
@@ -67,6 +83,29 @@ func TestStoryPreFlight(t *testing.T) {
 	// As an appbundle all of that travels along.
 	e.Do(uri, "Submit project as appbundle", nil)
 	e.Await(lsptest.AllOf(lacksCode(uri, "package-stays-here"), lacksCode(uri, "script-include"), lacksCode(manifest, "package-stays-here")))
+	e.Shutdown()
+}
+
+// The files of a package travel with it: their includes are no matter. A script
+// beside them may go alone.
+func TestStoryPreFlightOfAPackage(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, quick)
+	d.file("Project.toml", "name = \"Own\"\nuuid = \"9a0b5c1e-3d7f-4f0a-8c2d-0f6f3a1b2c4d\"\n")
+	code := "using Own\ninclude(\"lib.jl\")\nENV[\"RESULTS\"] = \"{}\"\n"
+	parts := []string{d.file("src/Own.jl", code), d.file("test/runtests.jl", code), d.file("ext/deep/More.jl", code)}
+	script := d.file("scripts/run.jl", code)
+	e := d.editor(lsptest.Options{})
+	for _, uri := range append(parts, script) {
+		e.OpenBuffer(uri, "julia", code)
+	}
+	e.Await(lsptest.AllOf(as(script, "script-include", 4), as(script, "script-own-package", 4)))
+	for _, uri := range parts {
+		s := e.Await(hasCode(uri, "results-one-image"))
+		if len(s.Diagnostics[uri]) != 1 {
+			t.Errorf("%s: %+v", uri, s.Diagnostics[uri])
+		}
+	}
 	e.Shutdown()
 }
 

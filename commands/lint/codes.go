@@ -46,6 +46,9 @@ const (
 	CodeResultsLong     = "results-long"
 )
 
+// unlessSent is said of what a script job would lack.
+const unlessSent = " A hint as long as the script was never submitted."
+
 // Codes is the table of all findings before a submission.
 var Codes = []Code{
 	{CodeIgnoreSyntax, ".juliabundleignore", Error, "The line is no pattern.", "Mend it: nothing is sent until then."},
@@ -64,14 +67,14 @@ var Codes = []Code{
 	{CodeProjectTOML, "Project.toml, Manifest.toml", Error, "The file is not valid TOML.", "Mend it: nothing is sent until then."},
 	{CodeNoManifest, "Project.toml", Warning, "There is no manifest: the job resolves the newest versions of the packages.", "Run Pkg.resolve() in the project, for the versions that you have tried."},
 	{CodePackageMissing, "Manifest.toml", Error, "A package is tracked by a path at which there is no package.", "Put it back, or remove it from the environment."},
-	{CodePackageStays, "Manifest.toml, *.jl", Warning, "A package is tracked by a path. A script job sends no files but the script: the job will not have it.", "Submit as appbundle (offered with the actions on the script)."},
+	{CodePackageStays, "Manifest.toml, *.jl", Warning, "A package is tracked by a path. A script job sends no files but the script: the job will not have it." + unlessSent, "Submit as appbundle (offered with the actions on the script)."},
 	{CodeManifestJulia, "Manifest.toml", Warning, "The manifest was resolved with another Julia than the job's.", "Resolve it with the job's Julia, or name another image in the profile."},
 	{CodeCompatJulia, "Project.toml", Warning, "[compat] julia does not allow the job's Julia.", "Widen the bound, or choose another image."},
-	{CodeScriptInclude, "*.jl", Warning, "The script includes a file that a script job does not send.", "Submit as appbundle (offered with the actions on the script)."},
-	{CodeScriptDir, "*.jl", Warning, "The script uses a file beside it, which a script job does not send.", "Submit as appbundle (offered with the actions on the script)."},
-	{CodeScriptAbsolute, "*.jl", Warning, "The script names a file of this machine.", "Submit as appbundle (offered with the actions on the script), with the file in the project, and name it relative to @__DIR__."},
-	{CodeScriptPackage, "*.jl", Warning, "The script uses the package that its environment is; a script job does not send its code.", "Submit as appbundle (offered with the actions on the script)."},
-	{CodeScriptMain, "*.jl", Warning, "A script job runs as code.jl through another program: a main guard is skipped, @main is not called.", "Call the main function, or submit as appbundle (offered with the actions on the script)."},
+	{CodeScriptInclude, "*.jl", Warning, "The script includes a file that a script job does not send." + unlessSent, "Submit as appbundle (offered with the actions on the script)."},
+	{CodeScriptDir, "*.jl", Warning, "The script uses a file beside it, which a script job does not send." + unlessSent, "Submit as appbundle (offered with the actions on the script)."},
+	{CodeScriptAbsolute, "*.jl", Warning, "The script names a file of this machine." + unlessSent, "Submit as appbundle (offered with the actions on the script), with the file in the project, and name it relative to @__DIR__."},
+	{CodeScriptPackage, "*.jl", Warning, "The script uses the package that its environment is; a script job does not send its code." + unlessSent, "Submit as appbundle (offered with the actions on the script)."},
+	{CodeScriptMain, "*.jl", Warning, "A script job runs as code.jl through another program: a main guard is skipped, @main is not called." + unlessSent, "Call the main function, or submit as appbundle (offered with the actions on the script)."},
 	{CodeNoEnvironment, "*.jl", Hint, "The script uses packages and no project was found: the job will have none of them.", "Put a Project.toml beside the script, or set the profile's environment to a shared one such as \"@v1.10\"."},
 	{CodeResultsOneImage, "*.jl", Hint, "Results are written in a way that only one generation of job images understands.", "Write them both ways (quick fix)."},
 	{CodePortOneImage, "*.jl", Hint, "ENV[\"PORT\"] is set by older job images only, JULIAHUB_APP_PORT by newer ones only.", "Look at both (quick fix)."},

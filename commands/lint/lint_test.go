@@ -394,6 +394,13 @@ func TestScript(t *testing.T) {
 		if marked := code[:from] + "‹" + code[from:to] + "›" + code[to:]; marked != c.code {
 			t.Errorf("marked %q, want %q", marked, c.code)
 		}
+		if p.Severity != Warning {
+			t.Errorf("%q: severity %d", code, p.Severity)
+		}
+		hint := Script(ScriptInput{File: "/p/a.jl", Text: code, Undecided: true, OwnPackage: "Own", PathPackages: []string{"Near", "Own"}, Exists: func(p string) bool { return p == "/home/me/data.csv" }})
+		if p.Severity = Hint; len(hint) != 1 || !reflect.DeepEqual(hint[0], p) {
+			t.Errorf("%q before it was ever sent: %+v", code, hint)
+		}
 		if again := Script(ScriptInput{File: "/p/a.jl", Text: code, OwnPackage: "Own", PathPackages: []string{"Near"}}); len(again) != 0 {
 			t.Errorf("%q in an appbundle: %+v", code, again)
 		}

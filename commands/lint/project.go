@@ -20,8 +20,9 @@ type ProjectInput struct {
 	Read         Read
 	IsFile       func(path string) bool
 
-	AsScript bool   // the project goes with a script job: no files travel
-	Julia    string // the job's Julia "1.10"; "" = unknown
+	AsScript  bool   // the project goes with a script job: no files travel
+	Undecided bool   // it may go with a script job: what that would lack are hints
+	Julia     string // the job's Julia "1.10"; "" = unknown
 }
 
 // Project finds what is wrong with a project and its manifest.
@@ -134,8 +135,12 @@ func (l *projectLint) pathPackage(file string, at *tomlpos.Layout, name string, 
 	switch {
 	case !l.in.IsFile(filepath.Join(dir, "Project.toml")) && !l.in.IsFile(filepath.Join(dir, "JuliaProject.toml")):
 		l.add(file, at, where, Error, CodePackageMissing, fmt.Sprintf("There is no package %s at %s.", name, dir))
-	case l.in.AsScript:
-		l.add(file, at, where, Warning, CodePackageStays,
+	case l.in.AsScript, l.in.Undecided:
+		severity := Warning
+		if !l.in.AsScript {
+			severity = Hint
+		}
+		l.add(file, at, where, severity, CodePackageStays,
 			fmt.Sprintf("%s is tracked by a path: a script job will not have it. Submit the project as appbundle instead.", name), bundleFix)
 	}
 }

@@ -13,6 +13,7 @@ type ScriptInput struct {
 	Text string
 
 	WithoutBundle bool     // it is to go as a script job
+	Undecided     bool     // it may go as a script job: what that would lack are hints
 	PathPackages  []string // packages that its environment tracks by a path
 	OwnPackage    string   // name of the package that its environment is; "" = none
 	NoEnvironment bool     // no project was found for it, and none was asked for
@@ -27,16 +28,26 @@ var bundleFix = Fix{Title: "Submit as appbundle", Command: SubmitAsBundle}
 func Script(in ScriptInput) []Problem {
 	l := scriptLint{in: in, text: newText(in.Text), tokens: tokens(in.Text)}
 	used := l.packages()
-	if in.WithoutBundle {
+	if in.WithoutBundle || in.Undecided {
 		l.files()
 		l.ownPackage(used)
 		l.pathPackages(used)
 		l.mainGuard()
 	}
+	if !in.WithoutBundle {
+		soften(l.problems)
+	}
 	l.noEnvironment(used)
 	l.results()
 	l.port()
 	return sorted(l.problems)
+}
+
+// soften makes hints of what counts only if the job goes without a bundle.
+func soften(problems []Problem) {
+	for i := range problems {
+		problems[i].Severity = Hint
+	}
 }
 
 type scriptLint struct {
