@@ -211,7 +211,10 @@ func (s *LogStream) frame(ctx context.Context, frame []byte) (ended bool, err er
 			return false, nil
 		}
 		ended, err := s.catchUp(ctx) // the end may not be marked
-		if err == nil && !ended {
+		switch {
+		case errors.Is(err, errNoPlace):
+			return false, nil // only the connection can bring the rest
+		case err == nil && !ended:
 			err = errOvertaken
 		}
 		return ended, err
