@@ -74,6 +74,13 @@ func TestDiskIsWatched(t *testing.T) {
 	e.Await(dead(sub, 0))
 	d.file("sub/x.log", "")
 	e.Await(dead(sub))
+
+	// At once, as a checkout does it: the same name, and another directory.
+	d.remove("sub")
+	d.file("sub/.juliabundleignore", "*.log\n*.no\n")
+	e.Await(dead(sub, 0, 1))
+	d.file("sub/x.log", "")
+	e.Await(dead(sub, 1))
 	e.Shutdown()
 }
 
