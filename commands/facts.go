@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"juliahub-lsp/commands/lint"
+	"juliahub-lsp/commands/track"
 	"juliahub-lsp/internal/depot"
 )
 
@@ -34,6 +37,12 @@ func (s *Session) Facts(ctx context.Context, in Input) Facts {
 	if err := s.resolve(ctx, q); err != nil {
 		return Facts{}
 	}
+	return s.factsOf(q)
+}
+
+// factsOf is Facts of a request that is resolved.
+func (s *Session) factsOf(q *request) Facts {
+	in := q.in
 	wanted := q.settings.Profile.Environment
 	f := Facts{
 		Profiles: q.settings.Profiles, Julia: q.settings.Profile.Julia,
@@ -45,7 +54,7 @@ func (s *Session) Facts(ctx context.Context, in Input) Facts {
 	}
 	var err error
 	f.Environment = in.Dir
-	if in.File != nil {
+	if q.key() != "" {
 		f.Environment, err = s.environmentDirOf(q)
 	}
 	if err != nil || f.Environment == "" {
@@ -61,6 +70,36 @@ func (s *Session) Facts(ctx context.Context, in Input) Facts {
 	}
 	f.PathPackages = pathPackages(env.manifest)
 	return f
+}
+
+// lacks says what a script would lack in a job, because a script job takes along
+// no file but the script. It is empty for an appbundle.
+func (s *Session) lacks(q *request) (all []string) {
+	if q.kind != track.KindScript {
+		return nil
+	}
+	facts := s.factsOf(q)
+	said := map[string]bool{}
+	for _, p := range lint.Script(lint.ScriptInput{
+		File: q.file, Text: q.text, WithoutBundle: true, OwnPackage: facts.Package, PathPackages: facts.PathPackages,
+		NoEnvironment: facts.Environment == "" && !facts.Asked, Shared: facts.Shared,
+		Exists: func(path string) bool { _, err := os.Stat(path); return err == nil },
+	}) {
+		if p.Severity != lint.Warning && p.Code != lint.CodeNoEnvironment {
+			continue // a hint on how it is written
+		}
+		if said[p.Message] {
+			continue
+		}
+		said[p.Message] = true
+		all = append(all, fmt.Sprintf("line %d: %s", p.Line+1, p.Message))
+	}
+	for _, name := range facts.PathPackages {
+		if message := lint.PackageStays(name); !said[message] && name != facts.Package {
+			all = append(all, "the manifest: "+message)
+		}
+	}
+	return all
 }
 
 // pathPackages are the packages that a manifest tracks by a path.

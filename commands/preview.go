@@ -108,6 +108,7 @@ type JobPreview struct {
 	MostCost     float64           `json:"mostCost,omitempty"`     // 0 = no limit
 	Env          map[string]string `json:"env,omitempty"`
 	Unsaved      []string          `json:"unsaved,omitempty"`
+	Lacks        []string          `json:"lacks,omitempty"`   // what a script job will not have, in words
 	Results      string            `json:"results,omitempty"` // directory of downloads
 	Last         string            `json:"last,omitempty"`    // the file's last submission, a UUID
 	Changes      []string          `json:"changes,omitempty"` // since that
@@ -138,6 +139,7 @@ func (s *Session) preview(ctx context.Context, q *request) (JobPreview, error) {
 		Results: filepath.Join(r.ResultsIn, filepath.FromSlash(r.ResultsDir)),
 	}
 	p.Last, p.Changes = s.changesSince(q, &env)
+	p.Lacks = s.lacks(q)
 	if q.settings.ServerFromFile { // nothing is asked of a server that nobody allowed yet
 		return p, nil
 	}
@@ -235,6 +237,12 @@ func (p JobPreview) text() string {
 	}
 	line("Unsaved", strings.Join(p.Unsaved, ", "))
 	line("Results", p.Results)
+	if len(p.Lacks) > 0 {
+		b.WriteString("\nWhat the job will not have\n\n")
+		for _, lack := range p.Lacks {
+			fmt.Fprintf(&b, "  %s\n", track.Plain(lack))
+		}
+	}
 	if p.Last != "" {
 		b.WriteString("\nSince the last submission\n\n")
 		for _, change := range p.Changes {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -480,6 +481,40 @@ func TestPreviewSaysWhatWouldBeSentAndWhatChanged(t *testing.T) {
 	}
 	if len(ui.shown) != 2 || !strings.Contains(ui.shown[1], "Since the last submission") {
 		t.Errorf("shown: %q", ui.shown)
+	}
+}
+
+// What a script job would lack is said before it is sent, and once more in the answer.
+func TestPreviewSaysWhatAScriptJobWouldLack(t *testing.T) {
+	w := newWorld(t, emulator.Config{})
+	w.write("Project.toml", "name = \"Own\"\nuuid = \"9a0b5c1e-3d7f-4f0a-8c2d-0f6f3a1b2c4d\"\n")
+	w.write("Manifest.toml", "manifest_format = \"2.0\"\n[[deps.Far]]\npath = \"far\"\n[[deps.Near]]\npath = \"near\"\n")
+	path := w.write("a.jl", "using Near, Own\ninclude(\"lib.jl\")\nENV[\"RESULTS\"] = \"{}\"\n")
+	s, ui := w.session()
+	preview, err := s.PreviewJob(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := strings.Join(preview.Lacks, "\n")
+	for _, want := range []string{"line 1: Near is tracked", "line 1: Own is the package", "line 2: lib.jl is not sent", "the manifest: Far is tracked"} {
+		if !strings.Contains(said, want) || !strings.Contains(ui.shown[0], want) {
+			t.Errorf("%q is not in\n%s\nor not in\n%s", want, said, ui.shown[0])
+		}
+	}
+	if len(preview.Lacks) != 4 {
+		t.Errorf("%q", preview.Lacks)
+	}
+	for _, wait := range []bool{false, true} {
+		sub, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{Wait: wait}))
+		if err != nil || !slices.Equal(sub.Lacks, preview.Lacks) {
+			t.Errorf("wait %v: %q, %v", wait, sub.Lacks, err)
+		}
+	}
+	w.write("a.jl", "1\n")
+	w.write("Manifest.toml", "")
+	sub, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
+	if err != nil || sub.Lacks != nil {
+		t.Errorf("a script that lacks nothing: %q, %v", sub.Lacks, err)
 	}
 }
 

@@ -28,6 +28,7 @@ type Submission struct {
 	Reason     string   `json:"reason,omitempty"`  // why there is no job, or none known
 	Joined     bool     `json:"joined,omitempty"`  // the same submission was under way already
 	Unsaved    []string `json:"unsaved,omitempty"` // documents whose unsaved text is sent
+	Lacks      []string `json:"lacks,omitempty"`   // what a script job will not have, in words
 }
 
 // request is a submission as it was asked for, with everything decided that
@@ -77,7 +78,7 @@ func (s *Session) submit(ctx context.Context, kind string, in Input) (Submission
 		return s.await(ctx, f, in, joined)
 	}
 	answer := s.answer(f.id)
-	answer.Joined, answer.Unsaved = joined, q.unsaved
+	answer.Joined, answer.Unsaved, answer.Lacks = joined, q.unsaved, s.lacks(q)
 	return answer, nil
 }
 
@@ -156,7 +157,7 @@ func (s *Session) await(ctx context.Context, f *flight, in Input, joined bool) (
 		return s.answer(f.id), ctx.Err()
 	}
 	a := s.answer(f.id)
-	a.Joined, a.Unsaved = joined, f.request.unsaved
+	a.Joined, a.Unsaved, a.Lacks = joined, f.request.unsaved, s.lacks(f.request)
 	if a.Job == "" && a.State == StateRefused {
 		return a, &NotSubmittedError{Submission: f.id, Reason: a.Reason, Err: f.err}
 	}

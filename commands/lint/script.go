@@ -201,9 +201,14 @@ func (l *scriptLint) ownPackage(used []use) {
 func (l *scriptLint) pathPackages(used []use) {
 	for _, u := range used {
 		if u.name != l.in.OwnPackage && slices.Contains(l.in.PathPackages, u.name) {
-			l.add(u.at, u.at, Warning, CodePackageStays, fmt.Sprintf("%s is tracked by a path: a script job will not have it. Submit as appbundle.", u.name), bundleFix)
+			l.add(u.at, u.at, Warning, CodePackageStays, PackageStays(u.name), bundleFix)
 		}
 	}
+}
+
+// PackageStays says that a script job will lack a package.
+func PackageStays(name string) string {
+	return name + " is tracked by a path: a script job will not have it. Submit as appbundle."
 }
 
 // mainGuard finds code that runs only when the file is the program.
