@@ -44,6 +44,7 @@ type extraction struct {
 	total   int64
 	entries int
 	folded  map[string]string // names that differ in case alone are one file on some systems
+	isFile  map[string]bool   // what each of those names is: a file, or a directory
 	left    []string          // entries that were left out, and why
 }
 
@@ -73,7 +74,7 @@ func extract(ctx context.Context, root *os.Root, file string) (dir string, left 
 	if err != nil {
 		return "", nil, fmt.Errorf("extract %s: %w", file, err)
 	}
-	x := &extraction{root: inner, name: file, packed: info.Size(), folded: map[string]string{}}
+	x := &extraction{root: inner, name: file, packed: info.Size(), folded: map[string]string{}, isFile: map[string]bool{}}
 	err = errors.Join(unpack(ctx, x, f), inner.Close())
 	if err != nil {
 		return "", nil, err
@@ -206,6 +207,11 @@ func (x *extraction) entry(ctx context.Context, name string, mode fs.FileMode, c
 	if err != nil || clean == "." {
 		return err
 	}
+	if mode.IsDir() || mode.IsRegular() {
+		if err := x.claim(clean, mode.IsRegular()); err != nil {
+			return err
+		}
+	}
 	switch {
 	case mode.IsDir():
 		if err := x.root.MkdirAll(filepath.FromSlash(clean), 0o755); err != nil {
@@ -254,6 +260,23 @@ func (x *extraction) cleanName(name string) (string, error) {
 	}
 	x.folded[strings.ToLower(clean)] = clean
 	return clean, nil
+}
+
+// claim notes what a name and the directories above it are: no name is both a
+// file and a directory, nor are two that differ in case alone.
+func (x *extraction) claim(clean string, file bool) error {
+	for name, isFile := clean, file; name != "."; name, isFile = path.Dir(name), false {
+		folded := strings.ToLower(name)
+		was, known := x.isFile[folded]
+		if known && was != isFile {
+			return &ArchiveError{x.name, fmt.Sprintf("it holds %q both as a file and as a directory", firstLine(name))}
+		}
+		if known && name != clean {
+			return nil // what is above is known, too
+		}
+		x.isFile[folded] = isFile
+	}
+	return nil
 }
 
 func (x *extraction) file(name string, mode fs.FileMode, content io.Reader) error {

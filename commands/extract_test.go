@@ -150,3 +150,26 @@ func TestExtractRefuses(t *testing.T) {
 		t.Errorf("links and pipes: %v, left %v, %v", files, left, err)
 	}
 }
+
+// TestExtractFileAndDirectory: a name that is a file and a directory at once.
+func TestExtractFileAndDirectory(t *testing.T) {
+	file, inside := packedEntry{"a", "x", tar.TypeReg}, packedEntry{"a/b", "x", tar.TypeReg}
+	folder, folded := packedEntry{"a/", "", tar.TypeDir}, packedEntry{"A/deep/b", "x", tar.TypeReg}
+	for name, data := range map[string]string{
+		"file first.tar":  tarOf(t, file, inside),
+		"file last.tar":   tarOf(t, inside, file),
+		"file.zip":        zipOf(t, file, inside),
+		"then folder.tar": tarOf(t, file, folder),
+		"folder then.tar": tarOf(t, folder, file),
+		"by case.tar":     tarOf(t, file, folded),
+	} {
+		files, _, err := extracted(t, name, data)
+		refused, ok := errors.AsType[*ArchiveError](err)
+		if !ok || len(files) > 0 || !strings.Contains(refused.Reason, "both as a file and as a directory") {
+			t.Errorf("%s: %v, %v", name, files, err)
+		}
+	}
+	if files, _, err := extracted(t, "r.tar", tarOf(t, inside, folder, packedEntry{"a/c", "y", tar.TypeReg})); err != nil || len(files) != 2 {
+		t.Errorf("%v, %v", files, err)
+	}
+}
