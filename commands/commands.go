@@ -15,7 +15,7 @@ type Command struct {
 	ID    string     // juliahub.submitScript
 	Title string     // as a person reads it in a menu
 	Doc   string     // one sentence for docs/commands.md
-	Args  func() any // *SubmitArgs, *JobArgs or *ListArgs: decoded strictly
+	Args  func() any // *SubmitArgs, *PreviewArgs, *JobArgs or *ListArgs: decoded strictly
 	Run   func(ctx context.Context, s *Session, in Input) (any, error)
 }
 
@@ -39,6 +39,14 @@ type SubmitArgs struct {
 	Settings map[string]json.RawMessage `json:"settings,omitempty"` // the keys of a profile
 	Wait     bool                       `json:"wait,omitempty"`
 	Show     *bool                      `json:"show,omitempty"`
+}
+
+// PreviewArgs are the arguments of the preview of a job: those of a submission,
+// and which. Without a kind it is the one that the file went as last, "script"
+// at first.
+type PreviewArgs struct {
+	SubmitArgs
+	Kind string `json:"kind,omitempty"` // script or appbundle
 }
 
 // JobArgs are the arguments of the commands on one job.
@@ -112,8 +120,8 @@ func Table() []Command {
 		},
 		{
 			ID: "juliahub.previewJob", Title: "Preview job",
-			Doc:  "Shows what a submission of the file would send, and sends nothing.",
-			Args: submitArgs, Run: run((*Session).PreviewJob),
+			Doc:  "Shows what a submission of the file would send, and what changed since its last one; sends nothing. `kind` is `script` or `appbundle`; without it the kind of the last submission.",
+			Args: previewArgs, Run: run((*Session).PreviewJob),
 		},
 		{
 			ID: "juliahub.previewBundle", Title: "Preview bundle",
@@ -208,9 +216,10 @@ func Table() []Command {
 	}
 }
 
-func submitArgs() any { return new(SubmitArgs) }
-func jobArgs() any    { return new(JobArgs) }
-func listArgs() any   { return new(ListArgs) }
+func submitArgs() any  { return new(SubmitArgs) }
+func previewArgs() any { return new(PreviewArgs) }
+func jobArgs() any     { return new(JobArgs) }
+func listArgs() any    { return new(ListArgs) }
 
 // run makes a row's function of a method.
 func run[T any](method func(*Session, context.Context, Input) (T, error)) func(context.Context, *Session, Input) (any, error) {

@@ -159,6 +159,8 @@ func waits(in Input) bool {
 		return args.Wait
 	case *SubmitArgs:
 		return args.Wait
+	case *PreviewArgs:
+		return args.Wait
 	case *ListArgs:
 		return args.Wait
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +22,11 @@ func (s *Session) PreviewBundle(ctx context.Context, in Input) (*bundle.Plan, er
 	if err != nil {
 		return nil, err
 	}
+	return s.planOf(ctx, q)
+}
+
+// planOf plans the bundle of a request; nothing is asked or sent.
+func (s *Session) planOf(ctx context.Context, q *request) (*bundle.Plan, error) {
 	o, err := s.bundleOptions(ctx, q, nil)
 	if err != nil {
 		return nil, err
@@ -108,6 +114,7 @@ type JobPreview struct {
 	MostCost     float64           `json:"mostCost,omitempty"`     // 0 = no limit
 	Env          map[string]string `json:"env,omitempty"`
 	Unsaved      []string          `json:"unsaved,omitempty"`
+	Bundle       *BundleSummary    `json:"bundle,omitempty"`  // of an appbundle
 	Lacks        []string          `json:"lacks,omitempty"`   // what a script job will not have, in words
 	Results      string            `json:"results,omitempty"` // directory of downloads
 	Last         string            `json:"last,omitempty"`    // the file's last submission, a UUID
@@ -116,13 +123,67 @@ type JobPreview struct {
 
 // PreviewJob says what a submission of the file would send, and sends nothing.
 func (s *Session) PreviewJob(ctx context.Context, in Input) (JobPreview, error) {
-	q, err := s.request(ctx, track.KindScript, in)
+	kind, err := s.previewKind(&in)
+	if err != nil {
+		return JobPreview{}, err
+	}
+	q, err := s.request(ctx, kind, in)
 	if err != nil {
 		return JobPreview{}, err
 	}
 	return soon(ctx, s, in, JobPreview{State: "pending"},
 		func(ctx context.Context) (JobPreview, error) { return s.preview(ctx, q) },
 		func(p JobPreview) { s.cfg.UI.ShowText(s.ctx, "preview.txt", p.text()) })
+}
+
+// previewKind says which kind of job is to be previewed, and leaves the
+// arguments of its submission.
+func (s *Session) previewKind(in *Input) (string, error) {
+	kind := ""
+	if args, ok := in.Args.(*PreviewArgs); ok {
+		kind, in.Args = args.Kind, &args.SubmitArgs
+	}
+	switch kind {
+	case track.KindScript, track.KindAppBundle:
+		return kind, nil
+	case "":
+	default:
+		return "", argumentError("the kind %q is not one: script or appbundle", kind)
+	}
+	doc, err := s.target(*in)
+	if err != nil {
+		return "", err
+	}
+	if r, ok := s.lastSent(cmpDir(doc.Path, doc.URI)); ok && doc.Path != "" {
+		return r.Kind, nil
+	}
+	return track.KindScript, nil
+}
+
+// lastSent is the newest submission of a file that was really sent.
+func (s *Session) lastSent(key string) (track.Record, bool) {
+	return s.ledger.Newest(func(r *track.Record) bool { return r.Sent != nil && cmpDir(r.File, r.URI) == key })
+}
+
+// BundleSummary is what an appbundle would hold, in short.
+type BundleSummary struct {
+	Root     string   `json:"root"`
+	Files    int      `json:"files"`
+	Bytes    int64    `json:"bytes"`
+	Excluded int      `json:"excluded"`           // files and directories that stay out
+	Packages []string `json:"packages,omitempty"` // those that travel along
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+func summaryOf(plan *bundle.Plan) *BundleSummary {
+	b := &BundleSummary{Root: plan.Root, Files: len(plan.Files), Bytes: plan.Bytes, Excluded: len(plan.Excluded)}
+	for _, pkg := range plan.Packages {
+		b.Packages = append(b.Packages, pkg.Name)
+	}
+	for _, w := range plan.Warnings {
+		b.Warnings = append(b.Warnings, w.Message)
+	}
+	return b
 }
 
 func (s *Session) preview(ctx context.Context, q *request) (JobPreview, error) {
@@ -138,7 +199,21 @@ func (s *Session) preview(ctx context.Context, q *request) (JobPreview, error) {
 		Nodes: max(1, profile.NNodes), LimitHours: profile.LimitHours, Env: profile.Env, Unsaved: q.unsaved,
 		Results: filepath.Join(r.ResultsIn, filepath.FromSlash(r.ResultsDir)),
 	}
-	p.Last, p.Changes = s.changesSince(q, &env)
+	manifest := env.manifestSHA256()
+	var plan *bundle.Plan
+	if q.kind == track.KindAppBundle {
+		if plan, err = s.planOf(ctx, q); err != nil {
+			return JobPreview{}, err
+		}
+		p.Bundle, p.Code, manifest = summaryOf(plan), plan.Driver(), plan.ManifestSHA256
+	}
+	last, sent := s.lastSent(q.key())
+	if sent {
+		p.Last, p.Changes = last.Submission, s.changesSince(&last, q, manifest)
+		if plan != nil {
+			p.Changes = append(p.Changes, s.bundleChanges(&last, plan)...)
+		}
+	}
 	p.Lacks = s.lacks(q)
 	if q.settings.ServerFromFile { // nothing is asked of a server that nobody allowed yet
 		return p, nil
@@ -157,16 +232,15 @@ func (s *Session) preview(ctx context.Context, q *request) (JobPreview, error) {
 	}
 	p.Node, p.PricePerHour = node.String(), node.PricePerHour*float64(p.Nodes)
 	p.MostCost = p.PricePerHour * float64(p.LimitHours)
+	if sent && last.Node != "" && last.Node != p.Node {
+		p.Changes = append(p.Changes, fmt.Sprintf("node: %s became %s", last.Node, p.Node))
+	}
 	return p, nil
 }
 
 // changesSince says what a submission would send otherwise than the last one
 // of the file did.
-func (s *Session) changesSince(q *request, env *environment) (last string, changes []string) {
-	r, ok := s.ledger.Newest(func(r *track.Record) bool { return r.Sent != nil && cmpDir(r.File, r.URI) == q.key() })
-	if !ok {
-		return "", nil
-	}
+func (s *Session) changesSince(r *track.Record, q *request, manifest string) (changes []string) {
 	change := func(format string, args ...any) { changes = append(changes, fmt.Sprintf(format, args...)) }
 	if r.Kind != q.kind {
 		change("it went as %s", r.Kind)
@@ -180,7 +254,7 @@ func (s *Session) changesSince(q *request, env *environment) (last string, chang
 	if nodes := max(1, q.settings.Profile.NNodes); r.Nodes != nodes {
 		change("nodes: %d became %d", r.Nodes, nodes)
 	}
-	if old, now := r.Provenance["manifest_sha256"], env.manifestSHA256(); r.Kind == q.kind && old != now {
+	if old, now := r.Provenance["manifest_sha256"], manifest; r.Kind == q.kind && old != now {
 		change("the manifest: %s became %s", shortHash(old), shortHash(now))
 	}
 	if text, err := s.submittedText(r.Submission); err == nil {
@@ -188,8 +262,45 @@ func (s *Session) changesSince(q *request, env *environment) (last string, chang
 			change("the script: %d lines added, %d removed", added, removed)
 		}
 	}
-	return r.Submission, changes
+	return changes
 }
+
+// bundleChanges compares the files of a bundle with those that were sent.
+func (s *Session) bundleChanges(r *track.Record, plan *bundle.Plan) (changes []string) {
+	before := s.sentList(r.Submission)
+	if before == nil {
+		return nil
+	}
+	var added, removed, touched []string
+	for _, f := range plan.Files {
+		size, had := before[f.Path]
+		delete(before, f.Path)
+		info, err := os.Stat(localFile(plan, f))
+		switch {
+		case !had:
+			added = append(added, f.Path)
+		case size != f.Bytes || err == nil && info.ModTime().After(r.Created):
+			touched = append(touched, f.Path)
+		}
+	}
+	removed = slices.Sorted(maps.Keys(before))
+	for _, list := range []struct {
+		what  string
+		files []string
+	}{{"added", added}, {"removed", removed}, {"changed or touched", touched}} {
+		if n := len(list.files); n > 0 {
+			names := strings.Join(list.files[:min(n, mostNamed)], ", ")
+			if n > mostNamed {
+				names += ", …"
+			}
+			changes = append(changes, fmt.Sprintf("files %s: %d (%s)", list.what, n, names))
+		}
+	}
+	return changes
+}
+
+// mostNamed is how many changed files are named.
+const mostNamed = 10
 
 func shortHash(sum string) string {
 	if sum == "" {
@@ -234,6 +345,13 @@ func (p JobPreview) text() string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Env)) {
 		line("Variable", name+"="+p.Env[name])
+	}
+	if b := p.Bundle; b != nil {
+		line("Bundle", fmt.Sprintf("%d files, %s of %s; %d stay out", b.Files, megabytes(b.Bytes), b.Root, b.Excluded))
+		line("Packages", strings.Join(b.Packages, ", "))
+		for _, warning := range b.Warnings {
+			line("Warning", track.Plain(warning))
+		}
 	}
 	line("Unsaved", strings.Join(p.Unsaved, ", "))
 	line("Results", p.Results)

@@ -144,16 +144,8 @@ func (s *Session) readSentFiles(submission string) (map[string]sentFile, error) 
 	if text, err := s.submittedText(submission); err == nil && r.Dir == "" {
 		return map[string]sentFile{codeFile: {Local: cmpDir(r.File, r.URI), Lines: stacktrace.HashLines(text)}}, nil
 	}
-	data, err := os.ReadFile(s.ledger.SideFile(submission, ".files.gz"))
-	if err != nil {
-		return nil, err
-	}
-	z, err := gzip.NewReader(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
 	var files map[string]sentFile
-	err = json.NewDecoder(io.LimitReader(z, 64<<20)).Decode(&files)
+	err := s.readBeside(submission, ".files.gz", &files)
 	return files, err
 }
 
@@ -166,13 +158,7 @@ func (s *Session) keepFiles(id string, plan *bundle.Plan, unsaved map[string][]b
 		if filepath.Ext(file.Path) != ".jl" {
 			continue
 		}
-		local := file.From
-		if local == "" {
-			local = filepath.FromSlash(file.Path)
-		}
-		if !filepath.IsAbs(local) {
-			local = filepath.Join(plan.Root, local)
-		}
+		local := localFile(plan, file)
 		kept := sentFile{Local: local}
 		if lines < mostLines {
 			kept.Lines = linesOf(local, unsaved)
@@ -180,18 +166,62 @@ func (s *Session) keepFiles(id string, plan *bundle.Plan, unsaved map[string][]b
 		}
 		files[file.Path] = kept
 	}
-	data, err := json.Marshal(files)
+	sizes := map[string]int64{}
+	for _, file := range plan.Files {
+		sizes[file.Path] = file.Bytes
+	}
+	if err := errors.Join(s.keepBeside(id, ".files.gz", files), s.keepBeside(id, ".bundle.gz", sizes)); err != nil {
+		s.log.Warn("cannot keep the list of bundled files", "error", err)
+	}
+}
+
+// keepBeside keeps a value beside a record, as packed JSON, if it is small enough.
+func (s *Session) keepBeside(id, suffix string, value any) error {
+	data, err := json.Marshal(value)
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	if err == nil {
 		_, err = z.Write(data)
 	}
 	if err = errors.Join(err, z.Close()); err == nil && b.Len() <= mostKept {
-		err = atomicfile.Write(s.ledger.SideFile(id, ".files.gz"), b.Bytes(), 0o600)
+		err = atomicfile.Write(s.ledger.SideFile(id, suffix), b.Bytes(), 0o600)
 	}
+	return err
+}
+
+// localFile is where a file of a bundle comes from.
+func localFile(plan *bundle.Plan, file bundle.File) string {
+	local := file.From
+	if local == "" {
+		local = filepath.FromSlash(file.Path)
+	}
+	if !filepath.IsAbs(local) {
+		local = filepath.Join(plan.Root, local)
+	}
+	return local
+}
+
+// sentList reads the sizes of the files that an appbundle held, by their paths
+// in it; nil = not kept.
+func (s *Session) sentList(submission string) map[string]int64 {
+	var sizes map[string]int64
+	if err := s.readBeside(submission, ".bundle.gz", &sizes); err != nil {
+		s.log.Info("the list of bundled files is not kept", "submission", submission, "error", err)
+		return nil
+	}
+	return sizes
+}
+
+func (s *Session) readBeside(submission, suffix string, into any) error {
+	data, err := os.ReadFile(s.ledger.SideFile(submission, suffix))
 	if err != nil {
-		s.log.Warn("cannot keep the list of bundled files", "error", err)
+		return err
 	}
+	z, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	return json.NewDecoder(io.LimitReader(z, 64<<20)).Decode(into)
 }
 
 func linesOf(path string, unsaved map[string][]byte) stacktrace.Lines {

@@ -518,6 +518,60 @@ func TestPreviewSaysWhatAScriptJobWouldLack(t *testing.T) {
 	}
 }
 
+func TestPreviewOfAnAppBundle(t *testing.T) {
+	w := newWorld(t, emulator.Config{})
+	w.write("Project.toml", "[deps]\n")
+	w.write("Manifest.toml", "manifest_format = \"2.0\"\n")
+	w.write("old.csv", "1\n")
+	w.write("same.csv", "1\n")
+	w.write("data.csv", "1,2\n")
+	path := w.write("a.jl", "1\n")
+	s, ui := w.session()
+	preview := func(kind string) commands.JobPreview {
+		t.Helper()
+		in := script(path, commands.SubmitArgs{})
+		in.Args = &commands.PreviewArgs{SubmitArgs: commands.SubmitArgs{Wait: true}, Kind: kind}
+		p, err := s.PreviewJob(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	if p := preview(""); p.Kind != "script" || p.Bundle != nil {
+		t.Errorf("a file that never went: %+v", p)
+	}
+	p := preview("appbundle")
+	if p.Kind != "appbundle" || p.Bundle == nil || p.Bundle.Files != 6 || p.Bundle.Bytes == 0 || p.Code == "1\n" || p.Lacks != nil {
+		t.Errorf("%+v, bundle %+v", p, p.Bundle)
+	}
+	if shown := ui.shown[len(ui.shown)-1]; !strings.Contains(shown, "6 files, ") {
+		t.Errorf("shown: %s", shown)
+	}
+	if _, err := s.SubmitAppBundle(t.Context(), script(path, commands.SubmitArgs{Wait: true})); err != nil {
+		t.Fatal(err)
+	}
+	if p := preview(""); p.Kind != "appbundle" || len(p.Changes) != 0 {
+		t.Errorf("as it was sent: %s, %q", p.Kind, p.Changes)
+	}
+	if err := os.Remove(filepath.Join(w.dir, "old.csv")); err != nil {
+		t.Fatal(err)
+	}
+	w.write("new.csv", "1\n")
+	w.write("data.csv", "1,2,3\n")
+	w.write("JuliaHub.toml", "default-profile = \"p\"\n[profile.p]\ntimelimit = \"3h\"\n")
+	got := strings.Join(preview("").Changes, "\n")
+	for _, want := range []string{"files added: 2 (JuliaHub.toml, new.csv)", "files removed: 1 (old.csv)", "files changed or touched: 1 (data.csv)", "time limit: ", "profile: "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	in := script(path, commands.SubmitArgs{})
+	in.Args = &commands.PreviewArgs{Kind: "bundle"}
+	if _, err := s.PreviewJob(t.Context(), in); err == nil {
+		t.Error("a kind that is none was taken")
+	}
+}
+
 func TestPreviewBundle(t *testing.T) {
 	w := newWorld(t, emulator.Config{})
 	w.write("Project.toml", "[deps]\n")

@@ -75,6 +75,8 @@ func (s *Server) fillInput(ctx context.Context, w *world, command string, in *co
 	switch a := in.Args.(type) {
 	case *commands.SubmitArgs:
 		uri, show = a.URI, a.Show
+	case *commands.PreviewArgs:
+		uri, show = a.URI, a.Show
 	case *commands.JobArgs:
 		uri, show = a.URI, a.Show
 	case *commands.ListArgs:
@@ -99,6 +101,9 @@ func (s *Server) fillInput(ctx context.Context, w *world, command string, in *co
 	}
 	in.File = &doc
 	a, submits := in.Args.(*commands.SubmitArgs)
+	if preview, ok := in.Args.(*commands.PreviewArgs); ok {
+		a, submits = &preview.SubmitArgs, true
+	}
 	if submits && !doc.Open && doc.Path == "" {
 		return invalidArgument("the buffer %q is not open", clip(uri, 120))
 	}

@@ -83,6 +83,23 @@ func TestStoryPreFlight(t *testing.T) {
 	// As an appbundle all of that travels along.
 	e.Do(uri, "Submit project as appbundle", nil)
 	e.Await(lsptest.AllOf(lacksCode(uri, "package-stays-here"), lacksCode(uri, "script-include"), lacksCode(manifest, "package-stays-here")))
+	var preview struct {
+		Kind   string
+		Lacks  []string
+		Bundle *struct {
+			Files    int
+			Packages []string
+		}
+	}
+	e.Execute("juliahub.previewJob", map[string]any{"uri": uri, "kind": "appbundle", "wait": true}, &preview)
+	if preview.Kind != "appbundle" || len(preview.Lacks) != 0 || preview.Bundle == nil || preview.Bundle.Files < 5 {
+		t.Errorf("preview of the appbundle: %+v", preview)
+	}
+	preview.Bundle = nil
+	e.Execute("juliahub.previewJob", map[string]any{"uri": uri, "kind": "script", "wait": true}, &preview)
+	if preview.Kind != "script" || len(preview.Lacks) != 3 || preview.Bundle != nil {
+		t.Errorf("preview of the script: %+v", preview)
+	}
 	e.Shutdown()
 }
 

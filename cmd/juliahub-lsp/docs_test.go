@@ -113,8 +113,11 @@ func commandsDoc() string {
 func arguments(args any) string {
 	typ := reflect.TypeOf(args).Elem()
 	var fields []string
-	for i := range typ.NumField() {
-		name, options, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+	for _, field := range reflect.VisibleFields(typ) {
+		if field.Anonymous {
+			continue // its fields follow
+		}
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if strings.Contains(options, "omitempty") {
 			name += "?"
 		}
