@@ -51,14 +51,15 @@ func (t *tail) next(path string) (string, error) {
 	}
 	for {
 		aside := track.LogPart(path, t.parts+1)
-		text, size, err := readPiece(path, t.offset)
+		text, _, err := readPiece(path, t.offset)
 		// Looked for after the file was read: one that was put aside meanwhile
 		// goes on there, and what was read may be from its successor.
 		if _, missing := os.Stat(aside); missing != nil {
 			t.offset += int64(len(text))
 			return text, err
 		}
-		if text, size, err = readPiece(aside, t.offset); text != "" || err != nil {
+		text, size, err := readPiece(aside, t.offset)
+		if text != "" || err != nil {
 			t.offset += int64(len(text))
 			return text, err
 		}

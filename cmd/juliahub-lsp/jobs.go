@@ -317,7 +317,9 @@ func (w work) download(ctx context.Context, a commands.JobArgs, dir string) erro
 		case f.Error != "":
 			failed = append(failed, fmt.Sprintf("%q: %s", f.Name, f.Error))
 		case !w.json:
-			fmt.Fprintln(w.t.out, f.Path)
+			// Outputs are part of the job itself and have no hash of their own.
+			unverified := word(!f.Verified && f.Type != "outputs", "  (not verified: the server has no SHA-256 of it)")
+			fmt.Fprintln(w.t.out, f.Path+unverified)
 		}
 	}
 	if len(failed) > 0 {

@@ -31,13 +31,22 @@ func profileKeys() []settings.Key {
 func (f *profileFlags) register(flags *pflag.FlagSet) {
 	f.values = map[string]*string{}
 	for _, key := range profileKeys() {
-		f.values[key.Name] = flags.String(key.Name, "", usage(key))
+		value := &keyValue{kind: strings.ReplaceAll(key.Type, " ", "-")}
+		f.values[key.Name] = &value.text
+		flags.Var(value, key.Name, usage(key))
 		if key.Type == "boolean" {
 			flags.Lookup(key.Name).NoOptDefVal = "true"
 		}
 	}
 	flags.StringArrayVar(&f.env, "env", nil, "environment variable `K=V` of the job (repeatable)")
 }
+
+// keyValue is a flag's value as it was written; help shows the key's own type.
+type keyValue struct{ text, kind string }
+
+func (v *keyValue) String() string        { return v.text }
+func (v *keyValue) Set(text string) error { v.text = text; return nil }
+func (v *keyValue) Type() string          { return v.kind }
 
 // usage is a key's documentation as one line of help, with the fields of a table.
 func usage(key settings.Key) string {
@@ -49,8 +58,11 @@ func usage(key settings.Key) string {
 	if len(fields) > 0 {
 		doc += " (" + strings.Join(fields, ",") + ")"
 	}
+	if len(doc) > 1 && strings.ToUpper(doc[:2]) != doc[:2] { // no abbreviation
+		doc = strings.ToLower(doc[:1]) + doc[1:]
+	}
 	// pflag takes the first word in backquotes for the value's name.
-	return "`" + strings.ReplaceAll(key.Type, " ", "-") + "` " + strings.ReplaceAll(strings.ToLower(doc[:1])+doc[1:], "`", "")
+	return strings.ReplaceAll(doc, "`", "")
 }
 
 // settings are the flags that were given, as the JSON of a profile's keys.

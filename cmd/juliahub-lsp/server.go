@@ -271,10 +271,10 @@ type check struct {
 
 func newDoctor(t terminal) *cobra.Command {
 	return onSession(t, &cobra.Command{
-		Use: "doctor", Short: "Check server, token, Julia, depot, registries and state directory",
+		Use: "doctor", Short: "Check server, token, registries, Julia, depot, editors and state directory",
 		Args: usageArgs(cobra.NoArgs),
 	}, func(ctx context.Context, w work, _ []string) error {
-		checks := append(w.checkServer(ctx), w.checkJulia(ctx), w.checkDepot(), w.checkState())
+		checks := append(w.checkServer(ctx), w.checkJulia(ctx), w.checkDepot(), w.checkEditor(ctx), w.checkState())
 		sick := 0
 		for _, c := range checks {
 			if !c.OK {
@@ -313,7 +313,9 @@ func (w work) checkServer(ctx context.Context) []check {
 	user, err := hub.User(ctx)
 	if err != nil {
 		checks[0].OK = !isNetwork(err)
-		return append(checks, check{"token", false, err.Error(), "juliahub-lsp login, or set JULIAHUB_TOKEN"})
+		return append(checks,
+			check{"token", false, err.Error(), "juliahub-lsp login, or set JULIAHUB_TOKEN"},
+			check{"registries", true, "not asked for without a token", ""})
 	}
 	checks = append(checks, check{Name: "token", OK: true, Detail: "signed in as " + orDefault(user.Name, "somebody without a name")})
 	registries, err := hub.Registries(ctx)
@@ -355,6 +357,45 @@ func (w work) checkDepot() check {
 		return check{"depot", true, paths[0] + " is not there yet", "Julia makes it"}
 	}
 	return check{Name: "depot", OK: true, Detail: paths[0]}
+}
+
+// editors are the programs that start the server, by the names of their commands.
+var editors = []string{"code", "codium", "nvim", "emacs", "hx", "kate", "subl", "zed"}
+
+// checkEditor looks for editors, and whether they find the server by its name.
+func (w work) checkEditor(ctx context.Context) check {
+	var found []string
+	for _, editor := range editors {
+		path, err := exec.LookPath(editor)
+		if err != nil {
+			continue
+		}
+		found = append(found, editor)
+		if editor == "nvim" && tooOld(ctx, path) {
+			return check{"editor", false, path + " is too old", "Neovim has to be 0.11 or newer"}
+		}
+	}
+	c := check{Name: "editor", OK: true, Detail: orDefault(strings.Join(found, ", "), "none that is known on PATH")}
+	if _, err := exec.LookPath("juliahub-lsp"); err != nil {
+		c.Do = "put juliahub-lsp on PATH, or its whole path into the editor's configuration"
+	}
+	return c
+}
+
+// tooOld reports whether a Neovim lacks vim.lsp.config. One that does not tell
+// its version is left alone.
+func tooOld(ctx context.Context, nvim string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, nvim, "--version").Output()
+	var major, minor int
+	if err != nil {
+		return false
+	}
+	if _, err := fmt.Sscanf(string(out), "NVIM v%d.%d", &major, &minor); err != nil {
+		return false
+	}
+	return major == 0 && minor < 11
 }
 
 // checkState writes and removes a file where the records of submissions go.

@@ -33,7 +33,7 @@ type submitFlags struct {
 }
 
 // bundleHere stands for --appbundle without a directory: the script's project.
-const bundleHere = "\x00"
+const bundleHere = "the script's project"
 
 // submitted is the JSON of submit.
 type submitted struct {
