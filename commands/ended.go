@@ -94,9 +94,7 @@ func findFailure(messages []jobapi.LogMessage, paths stacktrace.Paths) *track.Pl
 	failure := &track.Place{Message: cleanMessage(trace.Message), Error: true}
 	if place, ok := stacktrace.Locate(trace, paths.Local); ok {
 		failure.File, failure.Line, failure.Col = place.File, place.Line, place.Col
-		if place.EndLine == 0 || place.EndLine == place.Line {
-			failure.EndCol = place.EndCol
-		}
+		failure.EndLine, failure.EndCol = place.EndLine, place.EndCol
 		failure.Related = relatedPlaces(trace, place, paths)
 	}
 	return failure

@@ -194,6 +194,48 @@ func TestStoryFailingLine(t *testing.T) {
 	e.Shutdown()
 }
 
+// A syntax error marks the lines that Julia marks, and follows edits.
+func TestStoryFailingLines(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+		for line := range strings.Lines(`ERROR: LoadError: ParseError:
+# Error @ /home/jrun/job/code.jl:2:5
+x = 1
+#   ┌────
+y = "a
+  b
+ c" 1
+#─┘ ── cannot juxtapose
+Stacktrace:
+ [1] top-level scope
+   @ ~/job/code.jl:2
+in expression starting at /home/jrun/job/code.jl:2
+`) {
+			s.Print(strings.TrimSuffix(line, "\n"))
+		}
+		return errors.New("exit status 1")
+	})
+	text := "x = 1\ny = \"a\n  b\n c\" 1\n"
+	uri := d.file("fails.jl", text)
+	e := d.editor(lsptest.Options{})
+	e.OpenBuffer(uri, "julia", text)
+	e.Do(uri, "Submit as script", nil)
+	marked := func(from, fromCol, to, toCol int) lsptest.Expectation {
+		want := lsptest.Range{Start: lsptest.Position{Line: from, Character: fromCol}, End: lsptest.Position{Line: to, Character: toCol}}
+		return lsptest.That(fmt.Sprintf("the error at %v", want), func(s *lsptest.State) bool {
+			return slices.ContainsFunc(s.Diagnostics[uri], func(d lsptest.Diagnostic) bool { return d.Code == "job-failed" && d.Range == want })
+		})
+	}
+	e.Await(marked(1, 4, 3, 3))
+	e.SetBuffer(uri, "# above\n"+text)
+	e.Await(marked(2, 4, 4, 3))
+	e.SetBuffer(uri, "x = 1\ny = \"a\n  b\n c\"\n") // its end was changed
+	e.Await(marked(1, 4, 1, 6))
+	e.SetBuffer(uri, "x = 1\ny = 2\n")
+	e.Await(lacksCode(uri, "job-failed"))
+	e.Shutdown()
+}
+
 func TestStoryAppBundleWithUnsavedText(t *testing.T) {
 	bundle := make(chan string, 1)
 	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {

@@ -140,7 +140,8 @@ type Place struct {
 	File    string  `json:"file,omitempty"`
 	Line    int     `json:"line,omitempty"`
 	Col     int     `json:"col,omitempty"`
-	EndCol  int     `json:"endCol,omitempty"` // exclusive; 0 = the whole line
+	EndLine int     `json:"endLine,omitempty"` // 0 = Line
+	EndCol  int     `json:"endCol,omitempty"`  // exclusive; 0 = the whole line
 	Message string  `json:"message"`
 	Error   bool    `json:"error,omitempty"`
 	Related []Place `json:"related,omitempty"`
