@@ -32,6 +32,7 @@ type Client interface {
 	Submit(ctx context.Context, sub jobapi.Submission) (id string, err error)
 	Job(ctx context.Context, id string) (*jobapi.Job, error)
 	Jobs(ctx context.Context, limit int) ([]*jobapi.Job, error)
+	NewestJobs(ctx context.Context, limit int) (jobs []*jobapi.Job, listed int, err error)
 	Logs(ctx context.Context, id string, q jobapi.LogQuery) (jobapi.LogPage, error)
 	FollowLog(ctx context.Context, id string, from *jobapi.LogPosition, done func() bool,
 		emit func(before jobapi.LogPosition, messages []jobapi.LogMessage) error) (jobapi.LogPosition, error)

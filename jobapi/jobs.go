@@ -62,15 +62,22 @@ func (c *Client) Job(ctx context.Context, id string) (*Job, error) {
 //
 // GET /juliaruncloud/get_jobs
 func (c *Client) Jobs(ctx context.Context, limit int) ([]*Job, error) {
+	jobs, _, err := c.NewestJobs(ctx, limit)
+	return jobs, err
+}
+
+// NewestJobs does what Jobs does. listed counts also the jobs that are left out:
+// where it is less than limit, the server has no more.
+func (c *Client) NewestJobs(ctx context.Context, limit int) (jobs []*Job, listed int, err error) {
 	query := url.Values{}
 	if limit > 0 {
 		query.Set("limit", strconv.Itoa(limit))
 	}
 	var list []json.RawMessage
 	if err := c.fetch(ctx, c.get("list the jobs", query, "juliaruncloud", "get_jobs"), &list); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	jobs := make([]*Job, 0, len(list))
+	jobs = make([]*Job, 0, len(list))
 	for _, item := range list {
 		job, err := parseJob(item)
 		if err != nil {
@@ -79,7 +86,7 @@ func (c *Client) Jobs(ctx context.Context, limit int) ([]*Job, error) {
 		}
 		jobs = append(jobs, job)
 	}
-	return jobs, nil
+	return jobs, len(list), nil
 }
 
 // parseJob reads a job as tolerantly as possible: without its name it is none,
@@ -194,13 +201,13 @@ func (c *Client) FindSubmission(ctx context.Context, uuid string, sent time.Time
 	// Clocks differ by what the server's answers told, and by a little more.
 	const slack = 2 * time.Minute
 	for limit := 20; ; limit *= 4 {
-		jobs, err := c.Jobs(ctx, limit)
+		jobs, listed, err := c.NewestJobs(ctx, limit)
 		if err != nil {
 			return nil, err
 		}
 		since := c.ServerTime(sent).Add(-slack)
 		const most = 20 << 10 // what no list reaches: thousands of jobs since the submission
-		if len(jobs) < limit || limit >= most || reachesBehind(jobs, since) {
+		if listed < limit || limit >= most || reachesBehind(jobs, since) {
 			return oldestOf(jobs, uuid, since), nil
 		}
 	}

@@ -187,12 +187,14 @@ func TestFindSubmission(t *testing.T) {
 		every time.Duration // between two jobs
 		ago   time.Duration // since the submission
 		limit int           // the largest limit that was asked for
+		bad   int           // every so many-th job has no name; 0 = none
 	}{
-		{"first", 0, time.Minute, time.Minute, 20},
-		{"on the second page", 70, time.Second, 71 * time.Second, 320},
-		{"nowhere", -1, time.Minute, 5 * time.Minute, 20},
-		{"nowhere on a busy server", -1, time.Second, time.Minute, 320},
-		{"nowhere at all", -1, 0, time.Minute, 1280},
+		{"first", 0, time.Minute, time.Minute, 20, 0},
+		{"on the second page", 70, time.Second, 71 * time.Second, 320, 0},
+		{"behind malformed jobs", 70, time.Second, 71 * time.Second, 320, 7},
+		{"nowhere", -1, time.Minute, 5 * time.Minute, 20, 0},
+		{"nowhere on a busy server", -1, time.Second, time.Minute, 320, 0},
+		{"nowhere at all", -1, 0, time.Minute, 1280, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			hub := newHub(t)
@@ -210,6 +212,9 @@ func TestFindSubmission(t *testing.T) {
 						inputs = `{\"JULIAHUB_LSP_SUBMISSION\":\"u-1\"}`
 					}
 					list = append(list, map[string]any{"jobname": fmt.Sprintf("jr-%d", i), "inputs": inputs, "submittimestamp": now.Add(-time.Duration(i) * test.every)})
+					if test.bad > 0 && i%test.bad == 1 {
+						delete(list[i], "jobname")
+					}
 				}
 				_, _ = w.Write([]byte(mustJSON(t, list)))
 			})

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,7 +33,7 @@ type fakeServer struct {
 
 func (f *fakeServer) ServerTime(t time.Time) time.Time { return t.Add(f.clock) }
 
-func (f *fakeServer) Jobs(_ context.Context, limit int) ([]*jobapi.Job, error) {
+func (f *fakeServer) NewestJobs(_ context.Context, limit int) ([]*jobapi.Job, int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, time.Now())
@@ -40,9 +41,11 @@ func (f *fakeServer) Jobs(_ context.Context, limit int) ([]*jobapi.Job, error) {
 		f.long++
 	}
 	if f.err != nil {
-		return nil, f.err
+		return nil, 0, f.err
 	}
-	return append([]*jobapi.Job(nil), f.jobs[:min(limit, len(f.jobs))]...), nil
+	listed := f.jobs[:min(limit, len(f.jobs))]
+	understood := slices.DeleteFunc(slices.Clone(listed), func(j *jobapi.Job) bool { return j.ID == "" })
+	return understood, len(listed), nil
 }
 
 func (f *fakeServer) Job(_ context.Context, id string) (*jobapi.Job, error) {
@@ -258,6 +261,7 @@ func TestSearchFindsTheOldestJobOfASubmission(t *testing.T) {
 			for i := range 100 {
 				f.jobs = append(f.jobs, &jobapi.Job{ID: fmt.Sprint("jr-other", i), Status: jobapi.Running, Submitted: sent.Add(time.Hour)})
 			}
+			f.jobs[3] = &jobapi.Job{} // it cannot be understood: no sign of the list's end
 			f.jobs = append(f.jobs, mine("jr-second", sent.Add(2*time.Second)), mine("jr-first", sent.Add(time.Second)), mine("jr-old", sent.Add(-24*time.Hour)))
 		})
 		pass(3 * time.Minute)

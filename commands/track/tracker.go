@@ -17,7 +17,8 @@ import (
 
 // Client is what tracking needs of a server; *jobapi.Client is one.
 type Client interface {
-	Jobs(ctx context.Context, limit int) ([]*jobapi.Job, error)
+	// NewestJobs lists jobs; listed counts also those that cannot be understood.
+	NewestJobs(ctx context.Context, limit int) (jobs []*jobapi.Job, listed int, err error)
 	Job(ctx context.Context, id string) (*jobapi.Job, error)
 	// FollowLog emits a job's log from a place on (nil = its beginning), every
 	// message once and in order, with the place before each batch, until the
@@ -489,12 +490,12 @@ func (t *Tracker) list(ctx context.Context, client Client, s *server, tracked in
 	for {
 		callCtx, cancel := statusCall(ctx)
 		s.asked = append(s.asked, time.Now())
-		list, err := client.Jobs(callCtx, limit)
+		list, listed, err := client.NewestJobs(callCtx, limit)
 		cancel()
 		if err != nil {
 			return nil, err
 		}
-		if len(unknown) == 0 || len(list) < limit || limit >= mostListed || reachesBehind(list, serverTime(client, oldest)) {
+		if len(unknown) == 0 || listed < limit || limit >= mostListed || reachesBehind(list, serverTime(client, oldest)) {
 			return list, nil
 		}
 		limit *= 4
