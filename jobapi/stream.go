@@ -37,6 +37,7 @@ type LogStream struct {
 
 	pollUntil time.Time // when to try WebSockets again; zero = now
 	unplaced  bool      // polling has failed with errNoPlace
+	whole     bool      // an open WebSocket is to bring the log from its beginning
 	entries   int       // messages to ask for at once: fewer where they are very long
 }
 
@@ -177,6 +178,8 @@ func (s *LogStream) socket(ctx context.Context) (ended, spoke bool, err error) {
 	if exact {
 		s.cursor.readOn(offset)
 	}
+	s.whole = exact && offset == "0"
+	defer func() { s.whole = false }()
 	for {
 		frame, err := s.readFrame(ctx, conn)
 		if err != nil {
@@ -365,9 +368,11 @@ func (s *LogStream) pageAfter(ctx context.Context, mark *Mark) (LogPage, error) 
 	// the last one. The pages on the way are not kept but fetched again, so that
 	// the longest log takes no more memory than one page.
 	page, err := s.client.Logs(ctx, s.job, LogQuery{Entries: s.entries})
+	lost := false // more may lie before the page, and nobody can ask for it
 	for back := (*Mark)(nil); err == nil && !page.Top; {
 		first := firstMark(page.Messages)
 		if first < 0 || sameMark(back, markOf(page.Messages[first])) {
+			lost = first < 0 && len(page.Messages) > 0
 			break // as far back as the server goes
 		}
 		back = markOf(page.Messages[first])
@@ -379,12 +384,13 @@ func (s *LogStream) pageAfter(ctx context.Context, mark *Mark) (LogPage, error) 
 		if firstMark(older.Messages) < 0 {
 			// Nobody could ask for what follows these: both pages are kept.
 			page.Messages, page.Top = slices.Concat(older.Messages, page.Messages[first:]), older.Top
+			lost = true
 			break
 		}
 		older.Bottom = false // there is more behind that page
 		page = older
 	}
-	if err == nil && !page.Top && s.cursor.count() > 0 {
+	if err == nil && !page.Top && (s.cursor.count() > 0 || lost && s.whole) {
 		return page, errNoPlace // the page may begin anywhere
 	}
 	return page, err

@@ -483,21 +483,26 @@ func TestCursorMemory(t *testing.T) {
 // TestLogStreamOfDoneJob: pages fetched at a job's end overtake the WebSocket,
 // which then brings the same again, some of it without ids.
 func TestLogStreamOfDoneJob(t *testing.T) {
-	for _, style := range []string{"whole", "odd", "mixed", "some", "some odd"} {
-		l := &fakeLog{style: style, page: 50, step: 1, total: 100}
-		c := l.start(t)
-		var got []string
-		s := c.LogStream("jr-1", StreamOptions{JobDone: func() bool { return true }})
-		err := s.Run(t.Context(), func(messages []LogMessage) error {
-			for _, m := range messages {
-				got = append(got, m.Message)
+	for _, style := range []string{"whole", "odd", "mixed", "some", "some odd", "no times", "none"} {
+		for _, step := range []int{1, 500} { // 500: all is there before anybody looks
+			if style == "none" && step == 1 {
+				continue // what comes again cannot be told from what is new
 			}
-			return nil
-		})
-		if err != nil {
-			t.Errorf("%s: %v", style, err)
+			l := &fakeLog{style: style, page: 50, step: step, total: 400}
+			c := l.start(t)
+			var got []string
+			s := c.LogStream("jr-1", StreamOptions{JobDone: func() bool { return true }})
+			err := s.Run(t.Context(), func(messages []LogMessage) error {
+				for _, m := range messages {
+					got = append(got, m.Message)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Errorf("%s: %v", style, err)
+			}
+			compareLines(t, got, l.want())
 		}
-		compareLines(t, got, l.want())
 	}
 }
 
