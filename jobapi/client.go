@@ -53,11 +53,12 @@ type Client struct {
 	fresh  http.RoundTripper // a new HTTP/1.1 connection for every request
 	tokens *tokens
 
-	mu      sync.Mutex    // guards what follows
-	signing *signing      // the one sign-in under way; nil = none
-	quiet   time.Time     // until when the server asked to be left alone
-	skew    time.Duration // the server's clock minus ours, by its last answer
-	version string        // of the server's API; "" = not asked yet
+	mu        sync.Mutex    // guards what follows
+	signing   *signing      // the one sign-in under way; nil = none
+	quiet     time.Time     // until when the server asked to be left alone
+	skew      time.Duration // the server's clock minus ours, by its last answer
+	noSockets time.Time     // until when WebSockets are not tried: one was refused
+	version   string        // of the server's API; "" = not asked yet
 }
 
 // limits are the numbers of the Client that tests make smaller.

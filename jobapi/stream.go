@@ -36,6 +36,7 @@ type LogStream struct {
 	emit    func([]LogMessage) error
 
 	pollUntil time.Time // when to try WebSockets again; zero = now
+	refused   bool      // the last WebSocket was; until a page shows that this says nothing of the job
 	unplaced  bool      // polling has failed with errNoPlace
 	whole     bool      // an open WebSocket is to bring the log from its beginning
 	entries   int       // messages to ask for at once: fewer where they are very long
@@ -57,7 +58,8 @@ const (
 	streamLast   = 30 * time.Second
 	frameLimit   = 16 << 20
 	streamCalm   = 30 * time.Second
-	socketTrials = 2 // connections that soon break and bring nothing, until polling takes over
+	noSocketsFor = 10 * time.Minute // no WebSocket is tried where one was refused
+	socketTrials = 2                // connections that soon break and bring nothing, until polling takes over
 )
 
 // LogStream makes a stream of a job's log. Run starts it.
@@ -79,6 +81,9 @@ func (s *LogStream) Run(ctx context.Context, emit func([]LogMessage) error) erro
 	s.emit = emit
 	gaps := &backoff.ExponentialBackOff{InitialInterval: streamFirst, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: streamLast}
 	for failures := 0; ; {
+		if until := s.client.socketsAgain(); until.After(s.pollUntil) && !s.unplaced {
+			s.pollUntil = until
+		}
 		if s.options.PollOnly || s.client.now().Before(s.pollUntil) {
 			ended, err := s.poll(ctx)
 			s.unplaced = errors.Is(err, errNoPlace)
@@ -89,6 +94,7 @@ func (s *LogStream) Run(ctx context.Context, emit func([]LogMessage) error) erro
 		}
 		before, began := s.cursor.count(), s.client.now()
 		ended, spoke, err := s.socket(ctx)
+		s.refused = refusesSockets(err)
 		switch {
 		case ended:
 			return nil
@@ -107,7 +113,7 @@ func (s *LogStream) Run(ctx context.Context, emit func([]LogMessage) error) erro
 			failures++
 		}
 		s.client.log.DebugContext(ctx, "log stream broke", "job", s.job, "error", err)
-		if (failures >= socketTrials || refusesSockets(err)) && !s.unplaced {
+		if (failures >= socketTrials || s.refused) && !s.unplaced {
 			s.client.log.InfoContext(ctx, "following the log by polling", "job", s.job)
 			s.pollUntil = s.client.now().Add(pollPeriod)
 			continue
@@ -151,6 +157,20 @@ func isServerError(err error) bool {
 func refusesSockets(err error) bool {
 	_, ok := errors.AsType[*noSocketError](err)
 	return ok
+}
+
+// refuseSockets remembers that the server takes no WebSockets, for all its logs.
+func (c *Client) refuseSockets() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.noSockets = c.now().Add(noSocketsFor)
+}
+
+// socketsAgain returns when a WebSocket may be tried; zero = they were not refused.
+func (c *Client) socketsAgain() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.noSockets
 }
 
 // deliver emits what is new among messages from the server.
@@ -341,6 +361,10 @@ func (s *LogStream) catchUp(ctx context.Context) (ended bool, err error) {
 		}
 		if err != nil {
 			return false, err
+		}
+		if s.refused {
+			s.refused = false
+			s.client.refuseSockets()
 		}
 		s.cursor.readPage()
 		before := s.cursor.count()

@@ -370,6 +370,47 @@ func TestLogStreamOfLongLines(t *testing.T) {
 	}
 }
 
+// TestLogStreamsWithoutWebSockets: what one stream learned of the server, the
+// others need not try, for a while; what was said of one job alone means nothing.
+func TestLogStreamsWithoutWebSockets(t *testing.T) {
+	for name, jobHasLog := range map[string]bool{"a server without": true, "a job without": false} {
+		l := &fakeLog{t: t, style: "whole", page: 50, step: 500, total: 60, noWS: 404, token: testToken}
+		hub := newHub(t)
+		hub.mux.HandleFunc("GET /ws/stream_logs", l.serveSocket)
+		hub.mux.HandleFunc("GET /juliaruncloud/get_logs", func(w http.ResponseWriter, r *http.Request) {
+			if !jobHasLog {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			l.serveLogs(w, r)
+		})
+		now := time.Now()
+		c := hub.clientWith(t, Config{Token: testToken, Now: func() time.Time { return now }})
+		follow := func() {
+			n := 0
+			err := c.LogStream("jr-1", StreamOptions{}).Run(t.Context(), func(m []LogMessage) error { n += len(m); return nil })
+			if jobHasLog && (err != nil || n != l.total) || !jobHasLog && !isPermission(err) {
+				t.Errorf("%s: %d lines, %v", name, n, err)
+			}
+		}
+		for range 5 {
+			follow()
+		}
+		want := 5
+		if jobHasLog {
+			want = 1
+		}
+		if l.sockets != want {
+			t.Errorf("%s: %d WebSockets were tried, want %d", name, l.sockets, want)
+		}
+		now = now.Add(noSocketsFor)
+		follow()
+		if l.sockets != want+1 {
+			t.Errorf("%s: %d WebSockets were tried after a while, want %d", name, l.sockets, want+1)
+		}
+	}
+}
+
 // TestLogStreamEnds: without a marker, the job's end and silence are the log's end.
 func TestLogStreamEnds(t *testing.T) {
 	for name, status := range map[string]int{"by WebSocket": 0, "by polling": 404} {
