@@ -408,13 +408,13 @@ func (s *Session) upload(f *flight, client Client, up jobapi.Upload, open func()
 // megabytes renders a number of bytes for people.
 func megabytes(n int64) string {
 	switch {
-	case n < 1<<10:
+	case n < 1e3:
 		return fmt.Sprintf("%d B", n)
-	case n < 1<<20:
-		return fmt.Sprintf("%.0f KB", float64(n)/(1<<10))
-	case n < 1<<30:
-		return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
+	case n < 1e6:
+		return fmt.Sprintf("%.0f kB", float64(n)/1e3)
+	case n < 1e9:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 	default:
-		return fmt.Sprintf("%.2f GB", float64(n)/(1<<30))
+		return fmt.Sprintf("%.2f GB", float64(n)/1e9)
 	}
 }
