@@ -99,7 +99,8 @@ func (s *Session) DownloadResults(ctx context.Context, in Input) (Downloaded, er
 	return answer, err
 }
 
-// showResults opens a single result, and says where several are.
+// showResults opens a single result. Of several it opens the first pictures and
+// tables, in an editor that can, and says where all are.
 func (s *Session) showResults(ctx context.Context, files []Fetched) {
 	var there, failed []string
 	for _, f := range files {
@@ -118,8 +119,29 @@ func (s *Session) showResults(ctx context.Context, files []Fetched) {
 	case len(there) == 1:
 		s.cfg.UI.ShowFile(ctx, there[0])
 	case len(there) > 1:
+		if viewer, ok := s.cfg.UI.(Viewer); ok && viewer.ShowsFiles() {
+			for _, path := range worthShowing(there) {
+				s.cfg.UI.ShowFile(ctx, path)
+			}
+		}
 		s.cfg.UI.Say(ctx, Info, fmt.Sprintf("%d results are in %s.", len(there), filepath.Dir(there[0])))
 	}
+}
+
+// mostShown is how many of several results are opened.
+const mostShown = 3
+
+// worthShowing are the first pictures and tables among files.
+func worthShowing(paths []string) (some []string) {
+	for _, path := range paths {
+		switch strings.ToLower(filepath.Ext(path)) {
+		case ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".csv", ".tsv":
+			if some = append(some, path); len(some) == mostShown {
+				return some
+			}
+		}
+	}
+	return some
 }
 
 // download is one download of results.

@@ -7,6 +7,12 @@ import (
 	"juliahub-lsp/commands/track"
 )
 
+// Viewer is what a UI may be besides: one that knows whether files that it is
+// asked to show are shown, and not just named.
+type Viewer interface {
+	ShowsFiles() bool
+}
+
 // UI is what the commands need of an editor (or of a terminal). All paths are
 // absolute local paths; nothing here knows the protocol. Calls do not block on
 // the editor except Ask, and none returns an error that a command could use:

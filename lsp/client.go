@@ -68,6 +68,9 @@ func (u *ui) ShowFile(_ context.Context, path string) {
 	u.show(uriOf(path), false, "It is at "+path)
 }
 
+// ShowsFiles says whether the editor opens files for us.
+func (u *ui) ShowsFiles() bool { return u.s.caps.showDocument }
+
 // ShowText opens text as a document.
 func (u *ui) ShowText(_ context.Context, name, text string) {
 	u.s.spawn(func() {

@@ -194,6 +194,42 @@ func TestStoryFailingLine(t *testing.T) {
 	e.Shutdown()
 }
 
+// Of several results, pictures and tables open in an editor that shows
+// documents; in another one their directory is named, once.
+func TestStoryPicturesAndTables(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+		return errors.Join(s.Result("plot.png", []byte("\x89PNG")), s.Result("state.jls", []byte("x")), s.Result("table.csv", []byte("1,2\n")))
+	})
+	uri := d.file("plots.jl", "1\n")
+	blind := lsptest.Full()
+	delete(blind["window"].(map[string]any), "showDocument")
+	for _, capabilities := range []map[string]any{nil, blind} {
+		e := d.editor(lsptest.Options{Capabilities: capabilities})
+		e.OpenBuffer(uri, "julia", "1\n")
+		if capabilities == nil { // the second editor finds the job of the first
+			e.Do(uri, "Submit as script", nil)
+		}
+		e.Await(hasCode(uri, "job-completed"))
+		e.Execute("juliahub.downloadResults", map[string]any{"uri": uri, "show": true, "wait": true}, nil)
+		if e.Await(lsptest.Says("3 results are in ")); capabilities == nil {
+			e.Await(lsptest.AllOf(lsptest.Shows("/plot.png"), lsptest.Shows("/table.csv")))
+		}
+		s := e.State()
+		for _, shown := range s.Shown {
+			if strings.HasSuffix(shown.URI, ".jls") || shown.External {
+				t.Errorf("opened %+v", shown)
+			}
+		}
+		for _, m := range s.Messages {
+			if strings.Contains(m.Message, "It is at") {
+				t.Errorf("said %q", m.Message)
+			}
+		}
+		e.Shutdown()
+	}
+}
+
 // A syntax error marks the lines that Julia marks, and follows edits.
 func TestStoryFailingLines(t *testing.T) {
 	t.Parallel()
