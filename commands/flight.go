@@ -276,15 +276,37 @@ func (s *Session) send(f *flight, task Task) error {
 // server is sent again.
 var notSentPauses = []time.Duration{time.Second, 3 * time.Second}
 
-// sendOnce sends the job: once on the wire, again only when nothing was sent.
+// sendOnce sends the job: once on the wire, again only when nothing was sent, or
+// when it was refused for its token and the person signed in.
 func (s *Session) sendOnce(f *flight, client Client, sub jobapi.Submission, task Task) error {
 	if !f.commit() {
 		return context.Canceled
 	}
+	task.Report("submitting", 100)
+	return s.signedIn(f, func() error {
+		if err := s.noteSending(f, &sub); err != nil {
+			return err
+		}
+		err := s.sendNow(f, client, sub)
+		if !needsSignIn(err) {
+			return err
+		}
+		// Refused for certain: whoever finds the record of a process that died
+		// while the person signs in need not look for a job.
+		if _, noteErr := s.update(f.id, func(r *track.Record) { r.Sent = nil }); noteErr != nil {
+			return noteErr
+		}
+		return err
+	})
+}
+
+// noteSending writes down that the job is about to be sent, or that it is not:
+// another process, or the person while signing in, wished it killed.
+func (s *Session) noteSending(f *flight, sub *jobapi.Submission) error {
 	now := s.cfg.Now().UTC().Round(0)
 	r, err := s.update(f.id, func(r *track.Record) {
-		if r.Kill { // another process wished it before anything was sent
-			r.State = track.Cancelled
+		if r.Kill {
+			r.State, r.Sent = track.Cancelled, nil
 			return
 		}
 		r.State, r.Sent = track.Submitting, &now
@@ -294,10 +316,12 @@ func (s *Session) sendOnce(f *flight, client Client, sub jobapi.Submission, task
 		return err
 	}
 	if r.State == track.Cancelled {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.cancelled = true
 		return context.Canceled
 	}
-	task.Report("submitting", 100)
-	return s.signedIn(f, func() error { return s.sendNow(f, client, sub) })
+	return nil
 }
 
 // sendNow sends the job once on the wire, and again only when nothing was sent.

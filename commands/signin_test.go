@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"juliahub-lsp/commands"
+	"juliahub-lsp/commands/track"
 	"juliahub-lsp/jobapi"
 	"juliahub-lsp/jobapi/emulator"
 )
@@ -71,6 +72,45 @@ func TestSubmittingStartsTheSignInAndGoesOn(t *testing.T) {
 	}
 	if _, err := os.Stat(files[0]); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("after signing out: %v", err)
+	}
+}
+
+// TestRefusedSubmissionWaitsForTheSignIn: while the person signs in after the
+// job itself was refused, its record says that nothing can have made a job.
+func TestRefusedSubmissionWaitsForTheSignIn(t *testing.T) {
+	w := newWorld(t, emulator.Config{SignInInterval: time.Second})
+	delete(w.env, "JULIAHUB_TOKEN")
+	if err := w.hub.Inject(emulator.Fault{Kind: emulator.FaultExpiredToken, Path: "/juliaruncloud/submit_job", Times: 2}); err != nil {
+		t.Fatal(err)
+	}
+	path := w.write("a.jl", "1\n")
+	s, ui := w.session()
+	var meanwhile []track.Record
+	windows := 0
+	ui.opened = func(page string) {
+		if windows++; windows == 2 {
+			l := track.NewLedger(w.state)
+			if _, err := l.Scan(time.Now()); err != nil {
+				t.Error(err)
+			}
+			meanwhile = l.All()
+		}
+		decide(t, w.hub, true)(page)
+	}
+	sub, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the job", func() bool { return ui.state(sub.Submission) == commands.StateCompleted })
+	if len(meanwhile) != 1 || meanwhile[0].State != track.Submitting || meanwhile[0].Sent != nil {
+		t.Errorf("while signing in: %+v", meanwhile)
+	}
+	l := track.NewLedger(w.state)
+	if _, err := l.Scan(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if r, _ := l.Get(sub.Submission); r.Sent == nil {
+		t.Error("it is not known when the job was sent")
 	}
 }
 

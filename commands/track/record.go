@@ -91,7 +91,7 @@ type Record struct {
 	Provenance map[string]string `json:"provenance,omitempty"`
 
 	Created   time.Time  `json:"created"`
-	Sent      *time.Time `json:"sent,omitempty"` // when submit_job was about to be sent
+	Sent      *time.Time `json:"sent,omitempty"` // when submit_job was about to be sent; nil again once it was refused for its token
 	Submitted *time.Time `json:"submitted,omitempty"`
 	Started   *time.Time `json:"started,omitempty"`
 	Ended     *time.Time `json:"ended,omitempty"`

@@ -276,6 +276,25 @@ func TestSearchFindsTheOldestJobOfASubmission(t *testing.T) {
 	})
 }
 
+// TestRefusedIsNotLookedFor: who died while the person signed in, the submission
+// refused for its token, left nothing to look for.
+func TestRefusedIsNotLookedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, f := NewLedger(t.TempDir()), &fakeServer{page: 100}
+		r := testRecord(testID, time.Now())
+		r.Job, r.State, r.Sent = "", Submitting, nil
+		if err := l.Create(r); err != nil {
+			t.Fatal(err)
+		}
+		_, stop := tracking(t, l, f)
+		pass(30 * time.Second)
+		if r, _ := l.Get(testID); r.State != Cancelled || f.requests(time.Time{}) > 0 {
+			t.Errorf("it is %s, after %d requests", r.State, f.requests(time.Time{}))
+		}
+		stop()
+	})
+}
+
 // TestSearchEnds: with growing pauses, also while other jobs are asked for often,
 // and with a word about it.
 func TestSearchEnds(t *testing.T) {

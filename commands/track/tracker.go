@@ -246,7 +246,7 @@ func (t *Tracker) recoverInterrupted() {
 		}
 		_, err = t.cfg.Ledger.Update(r.Submission, func(r *Record) {
 			switch {
-			case r.State.Unsent():
+			case r.State.Unsent() || r.State == Submitting && r.Sent == nil:
 				r.State = Cancelled
 				r.Reason = "interrupted before anything was sent: submit again"
 			case r.State == Submitting:
