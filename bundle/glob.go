@@ -165,13 +165,29 @@ func (g *glob) matchTokens(s string) bool {
 			return false
 		}
 		_, n = decode(s, retry)
-		retry += n
+		retry = g.nextTry(s, retry+n, star)
 		i, k = retry, star
 	}
 	if k == len(g.tokens) {
 		return true
 	}
 	return matchesNothing(g.pattern[g.tokens[k].from:], afterSlash)
+}
+
+// nextTry skips the places from retry on at which the token behind the star, an
+// ASCII character, does not stand: the general case is slow.
+func (g *glob) nextTry(s string, retry, star int) int {
+	if star == len(g.tokens) {
+		return retry
+	}
+	t := &g.tokens[star]
+	if t.kind != tokenChar || t.char < 0 || t.char >= utf8.RuneSelf {
+		return retry
+	}
+	if next := strings.IndexByte(s[retry:], byte(t.char)); next >= 0 {
+		return retry + next
+	}
+	return len(s)
 }
 
 func decode(s string, i int) (rune, int) {
