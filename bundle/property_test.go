@@ -129,6 +129,29 @@ func testTarIsPlan(t *testing.T, root string) {
 	}
 }
 
+// TestNormalForms keeps names as the disk has them: a composed and a decomposed
+// é are two files, and a rule means the one that it writes.
+func TestNormalForms(t *testing.T) {
+	const composed, decomposed = "caf\u00e9.jl", "cafe\u0301.jl"
+	if runtime.GOOS == "darwin" {
+		t.Skip("this file system takes both names for one")
+	}
+	p := mustPlan(t, Options{Dir: lay(t, map[string]string{"Project.toml": "", composed: "1", decomposed: "22", "x/" + composed: "", "x/" + decomposed: "", "x/" + ignoreName: composed})})
+	files := filePaths(p)
+	for path, want := range map[string]bool{composed: true, decomposed: true, "x/" + composed: false, "x/" + decomposed: true} {
+		if slices.Contains(files, path) != want {
+			t.Errorf("%+q goes in: %v", path, !want)
+		}
+	}
+	sent := map[string]int64{}
+	for _, e := range readTar(t, pack(t, p)) {
+		sent[strings.TrimPrefix(e.Name, p.Name+"/")] = e.Size
+	}
+	if sent[composed] != 1 || sent[decomposed] != 2 {
+		t.Errorf("%+v", sent)
+	}
+}
+
 // TestDeep packs a tree of 100 levels.
 func TestDeep(t *testing.T) {
 	path := strings.Repeat("level/", 100)
