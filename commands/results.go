@@ -82,19 +82,21 @@ func (s *Session) DownloadResults(ctx context.Context, in Input) (Downloaded, er
 		}
 	}
 	answer := Downloaded{Submission: r.Submission, Job: r.Job, State: "pending", Dir: cmp.Or(d.dir, resultsDir(&r)), Files: []Fetched{}}
+	// What comes later never touches the answer, which is being sent by then.
+	var fetched []Fetched
 	err = s.later(ctx, waits(in), func(ctx context.Context) error {
 		files, err := d.run(ctx)
 		if err != nil {
 			return err
 		}
-		answer.State, answer.Files = "done", files
 		if in.Show {
 			s.showResults(ctx, files)
 		}
+		fetched = files
 		return nil
 	})
-	if !waits(in) {
-		answer.State, answer.Files = "pending", []Fetched{}
+	if waits(in) && err == nil {
+		answer.State, answer.Files = "done", fetched
 	}
 	return answer, err
 }
