@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
-# debroot.sh SUITE ROOT PACKAGE...
+# debroot.sh [--without PACKAGE,...] SUITE ROOT PACKAGE...
 #
 # Unpacks packages of another Debian suite with all that they depend on, down to
-# the C library, into ROOT. Nothing is installed on this system: apt works on a
-# private state beside ROOT, no maintainer script runs. Needs apt and dpkg-deb.
+# the C library, into ROOT; --without names what is to be left out again. The
+# suite's security updates are used where it has any. Nothing is installed on this
+# system: apt works on a private state beside ROOT, no maintainer script runs.
+# Needs apt and dpkg-deb.
 set -euo pipefail
+without=
+if [ "${1:-}" = --without ]; then
+  without=,$2,
+  shift 2
+fi
 suite=${1:?suite} root=${2:?directory}
 shift 2
 
@@ -26,7 +33,11 @@ rm -rf "$state"
 trap 'rm -rf "$state"' EXIT
 mkdir -p "$root" "$state"/{lists,archives}/partial "$state/none"
 : > "$state/status" # an empty package database: every dependency is brought along
+from=${from%/}
 echo "deb [signed-by=$keyring] $from $suite main" > "$state/sources.list"
+if [ "$suite" != testing ]; then
+  echo "deb [signed-by=$keyring] $from-security $suite-security main" >> "$state/sources.list"
+fi
 cat > "$state/apt.conf" <<CONF
 Dir::State "$state";
 Dir::State::status "$state/status";
@@ -38,6 +49,7 @@ Dir::Etc::sourcelist "$state/sources.list";
 Dir::Etc::sourceparts "$state/none";
 Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "$state/none";
+APT::Architectures "$(dpkg --print-architecture)";
 APT::Install-Recommends "false";
 APT::Sandbox::User "root";
 Acquire::Languages "none";
@@ -54,4 +66,7 @@ apt-get -qq -y --download-only install "$@" >/dev/null
 for dir in bin lib lib64 sbin; do
   [ -e "$root/$dir" ] || { mkdir -p "$root/usr/$dir"; ln -s "usr/$dir" "$root/$dir"; }
 done
-for deb in "$state"/archives/*.deb; do dpkg-deb -x "$deb" "$root"; done
+for deb in "$state"/archives/*.deb; do
+  name=$(basename "$deb")
+  case $without in *,"${name%%_*}",*) ;; *) dpkg-deb -x "$deb" "$root" ;; esac
+done

@@ -46,59 +46,14 @@ if ! command -v patchelf >/dev/null; then
         die "patchelf is missing and could not be installed: apt-get install patchelf"
 fi
 
-# The mirror that this system's apt already uses.
-sources() {
-    { cat /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } | awk '/^URIs:/ { print $2; exit }'
-    { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true; } |
-        awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) { print $i; exit } }'
-}
-mirror=$(sources)
-mirror=${mirror%%$'\n'*}
-[ -n "$mirror" ] || die "this system's apt has no sources to take Julia from"
-mirror=${mirror%/}
-
-work=$prefix.apt
-trap 'rm -rf "$work" "$prefix.part"' EXIT
-rm -rf "$work" "$prefix.part"
-mkdir -p "$work"/{state/lists/partial,cache/archives/partial,parts} "$prefix.part"
-: >"$work/status"
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-for suite in "$mirror bullseye" "$mirror-security bullseye-security"; do
-    echo "deb [signed-by=$keyring] $suite main"
-done >"$work/sources.list"
-cat >"$work/apt.conf" <<CONF
-Dir::Etc::sourcelist "$work/sources.list";
-Dir::Etc::sourceparts "$work/parts";
-Dir::Etc::preferencesparts "$work/parts";
-Dir::Etc::preferences "$work/none";
-Dir::State "$work/state";
-Dir::State::status "$work/status";
-Dir::Cache "$work/cache";
-APT::Architectures "amd64";
-APT::Sandbox::User "";
-Acquire::Languages "none";
-CONF
-
-# apt's own messages name the mirror: they go to a file that is thrown away.
+trap 'rm -rf "$prefix.part"' EXIT
+rm -rf "$prefix.part"
 say "fetching Julia 1.5.3 and its libraries (80 MB)"
-apt() { APT_CONFIG=$work/apt.conf apt-get -qq "$@" >>"$work/log" 2>&1; }
-apt update || die "apt could not read bullseye's package lists: is the network there, and bullseye still on the mirror?"
-# An empty dpkg status makes apt bring all that Julia depends on.
-apt install -y --no-install-recommends --download-only julia || die "apt could not fetch Julia: is bullseye still on the mirror?"
-
-say "unpacking"
-for deb in "$work"/cache/archives/*.deb; do
-    case $(basename "$deb") in
-        # These are the host's own, and newer.
-        libc6_* | libstdc++6_* | libgcc-s1_* | gcc-10-base_* | dpkg_* | tar_* | perl-base_* | debconf_* | libcrypt1_* | libselinux1_* | libacl1_*) ;;
-        *) dpkg -x "$deb" "$prefix.part" ;;
-    esac
-done
+# The system's own C library and compiler runtime serve, and are newer.
+scripts/debroot.sh --without libc6,libstdc++6,libgcc-s1,gcc-10-base,dpkg,tar,perl-base,debconf,libcrypt1,libselinux1,libacl1 \
+    bullseye "$prefix.part" julia ||
+    die "Julia could not be fetched: is the network there, and bullseye still on this system's mirror?"
 libs=$prefix.part/usr/lib/x86_64-linux-gnu
-if [ -d "$prefix.part/lib/x86_64-linux-gnu" ]; then
-    cp -a "$prefix.part"/lib/x86_64-linux-gnu/. "$libs"/
-    rm -rf "$prefix.part/lib"
-fi
 rm -rf "$prefix.part"/usr/share/{doc,man,lintian,locale,info}
 
 # The libraries find each other wherever the directory stands.
