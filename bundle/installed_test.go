@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"juliahub-lsp/internal/testjulia"
 )
 
 const (
@@ -53,7 +55,7 @@ func TestSlugs(t *testing.T) {
 		}
 	}
 	code += "]\nprintln(Base.version_slug(Base.UUID(u), Base.SHA1(h), 5), ' ', Base.version_slug(Base.UUID(u), Base.SHA1(h), 4))\nend"
-	j := &job{julia: julia(t), start: t.TempDir(), depot: t.TempDir()}
+	j := &job{julia: testjulia.Find(t), start: t.TempDir(), depot: t.TempDir()}
 	out, err := j.run(t, "", code)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -333,7 +335,7 @@ func TestEverythingRuns(t *testing.T) {
 // gitPackage makes a repository with a package and returns it with its tree hash.
 func gitPackage(t *testing.T) (repo, treeHash string) {
 	t.Helper()
-	julia(t) // nobody else needs it
+	testjulia.Find(t) // nobody else needs it
 	repo = lay(t, map[string]string{
 		"Project.toml": "name = \"G\"\nuuid = \"" + uuidG + "\"\nversion = \"0.1.0\"\n", "src/G.jl": "module G\nanswer() = \"cloned\"\nend\n",
 	})

@@ -6,26 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// julia returns the real Julia to test with: $JULIA or the one in PATH. In CI
-// there has to be one.
-func julia(t *testing.T) string {
-	t.Helper()
-	name := os.Getenv("JULIA")
-	if name == "" {
-		name = "julia"
-	}
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatalf("no julia: %v", err)
-	}
-	t.Skip("no julia on this machine: set JULIA or run `make julia`")
-	return ""
-}
+	"juliahub-lsp/internal/testjulia"
+)
 
 // emptyRegistry keeps Pkg from asking for General.
 const emptyRegistry = "name = \"Empty\"\nuuid = \"00000000-0000-4000-8000-000000000001\"\nrepo = \"\"\n\n[packages]\n"
@@ -41,7 +24,7 @@ type job struct {
 // if older is set, and returns where the driver starts.
 func newJob(t *testing.T, p *Plan, older bool) *job {
 	t.Helper()
-	j := &job{julia: julia(t), depot: t.TempDir()}
+	j := &job{julia: testjulia.Find(t), depot: t.TempDir()}
 	top := realPath(t.TempDir())
 	unpack(t, pack(t, p), top)
 	j.start = filepath.Join(top, p.Name)
@@ -79,7 +62,7 @@ func (j *job) run(t *testing.T, project, code string) (string, error) {
 func TestLiterals(t *testing.T) {
 	parts := []string{"a", `q"u\o$te`, "sp ace", "\x01\x1b\t\n\x7f", "\x001", "\x00a", "é\u0085\u00851", "\u200b\u200bf", "\U000e0001\U000e0001f", "日本", "ab\xff", "'"}
 	code := "for s in (" + components(strings.Join(parts, "/")) + ",)\n println(repr(s)); end"
-	j := &job{julia: julia(t), start: t.TempDir(), depot: t.TempDir()}
+	j := &job{julia: testjulia.Find(t), start: t.TempDir(), depot: t.TempDir()}
 	out, err := j.run(t, "", code)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

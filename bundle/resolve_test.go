@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"juliahub-lsp/internal/testjulia"
 )
 
 // fakeJulia is a program that says it is Julia 1.11.2, keeps the project file
@@ -77,7 +79,7 @@ func TestResolve(t *testing.T) {
 
 // TestResolveWithJulia lets a real Julia resolve.
 func TestResolveWithJulia(t *testing.T) {
-	exe := julia(t)
+	exe := testjulia.Find(t)
 	depot := t.TempDir()
 	registry := filepath.Join(depot, "registries", "Empty")
 	if err := errors.Join(os.MkdirAll(registry, 0o755), os.WriteFile(filepath.Join(registry, "Registry.toml"), []byte(emptyRegistry), 0o644)); err != nil {

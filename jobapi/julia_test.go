@@ -7,29 +7,14 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-// findJulia returns the real Julia that tests use: the one that JULIA names, or
-// that of PATH. CI always has one.
-func findJulia(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("JULIA"); path != "" {
-		return path
-	}
-	path, err := exec.LookPath("julia")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("no Julia: CI must have one")
-		}
-		t.Skip("no Julia: set JULIA to one")
-	}
-	return path
-}
+	"juliahub-lsp/internal/testjulia"
+)
 
 // TestJuliaReadsTheTokenFile: what is written for Pkg, Pkg can read, and it
 // would send the token.
 func TestJuliaReadsTheTokenFile(t *testing.T) {
-	julia := findJulia(t)
+	julia := testjulia.Find(t)
 	depot := t.TempDir()
 	path := filepath.Join(depot, "servers", "hub.example.org", "auth.toml")
 	now := time.Now()

@@ -4,31 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"juliahub-lsp/examples"
+	"juliahub-lsp/internal/testjulia"
 	"juliahub-lsp/jobapi/emulator"
 )
-
-// realJulia returns the Julia that `make test` names, or one on PATH.
-func realJulia(t *testing.T) string {
-	t.Helper()
-	if julia := os.Getenv("JULIA"); julia != "" {
-		return julia
-	}
-	julia, err := exec.LookPath("julia")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("CI has no Julia: run make julia first")
-		}
-		t.Skip("there is no Julia here, which make test installs:", err)
-	}
-	return julia
-}
 
 // shell runs command lines in this process against one emulator.
 type shell struct {
@@ -71,7 +55,7 @@ func (s *shell) run(args ...string) int {
 // TestExamplesInJulia sends the examples to jobs that truly run, and compares
 // what comes back byte for byte.
 func TestExamplesInJulia(t *testing.T) {
-	sh := newShell(t, startEmulator(t, emulator.Config{Julia: realJulia(t)}))
+	sh := newShell(t, startEmulator(t, emulator.Config{Julia: testjulia.Find(t)}))
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, examples.FS); err != nil {
 		t.Fatal(err)

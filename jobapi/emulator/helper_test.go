@@ -12,12 +12,12 @@ import (
 	"maps"
 	"mime/multipart"
 	"net/http"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"juliahub-lsp/internal/testjulia"
 )
 
 // bench is an emulator that listens, and a client of it.
@@ -58,16 +58,7 @@ func open(t *testing.T, cfg Config) *bench {
 func realJulia(t *testing.T) string {
 	t.Helper()
 	t.Parallel()
-	if path := os.Getenv("JULIA"); path != "" {
-		return path
-	}
-	path, err := exec.LookPath("julia")
-	if err != nil && os.Getenv("CI") != "" {
-		t.Fatal("no Julia in CI: set JULIA")
-	} else if err != nil {
-		t.Skip("no Julia: `make julia` installs one, `make test` uses it")
-	}
-	return path
+	return testjulia.Find(t)
 }
 
 // answer is a response with its body read.
