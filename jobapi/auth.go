@@ -37,6 +37,7 @@ type tokens struct {
 	failed failure    // the last refresh, if it failed
 
 	suspected time.Time // when a token was last replaced on mere suspicion
+	refused   string    // the token that the server took last for none of its own; "" = none
 }
 
 // flight is one refresh that everybody who needs it waits for.
@@ -188,6 +189,32 @@ func (t *tokens) suspect(ctx context.Context, token string) (string, error) {
 		return t.current(ctx)
 	}
 	return t.replace(ctx, token)
+}
+
+// judged remembers what the server thinks of a token: for TokenState alone, the
+// next request is sent with it all the same.
+func (t *tokens) judged(token string, taken bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case !taken:
+		t.refused = token
+	case t.refused == token:
+		t.refused = ""
+	}
+}
+
+func (t *tokens) wasRefused(token string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.refused != "" && t.refused == token
+}
+
+// beyondRefresh reports whether a refresh of a token was refused for good.
+func (t *tokens) beyondRefresh(f *authFile) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failed.token == f.token() && t.failed.until.IsZero()
 }
 
 // isDue reports whether it is time to refresh: a fifth of its life before a

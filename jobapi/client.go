@@ -401,6 +401,9 @@ func (c *Client) attempt(ctx context.Context, r *request, u *url.URL, token stri
 		c.learnSkew(got.header)
 	}
 	if got.status >= 200 && got.status < 300 || got.status >= 300 && got.status < 400 && !r.single {
+		if r.ownToken() && got.status < 300 {
+			c.tokens.judged(token, true)
+		}
 		return got, nil
 	}
 	defer func() { _ = got.body.Close() }() // the error below matters more
@@ -501,6 +504,7 @@ func (c *Client) failure(r *request, u *url.URL, got *answer, token string) erro
 	switch got.status {
 	case http.StatusUnauthorized:
 		if r.ownToken() {
+			c.tokens.judged(token, false)
 			return &AuthError{Server: c.server, Problem: TokenRefused, Explicit: c.tokens.explicit != "", Path: c.tokens.path()}
 		}
 	case http.StatusForbidden:

@@ -457,6 +457,7 @@ type TokenState struct {
 	Found    bool      // there is a token
 	Expires  time.Time // zero = not told
 	Expired  bool      // by our clock
+	Refused  bool      // by the server, the last time that it was shown
 	Refresh  bool      // it can be refreshed without the person
 	Name     string    // the user's, as the token file has it
 	Email    string
@@ -467,7 +468,7 @@ type TokenState struct {
 func (c *Client) TokenState() TokenState {
 	t := c.tokens
 	if t.explicit != "" {
-		return TokenState{Explicit: true, Found: true, Path: t.path()}
+		return TokenState{Explicit: true, Found: true, Path: t.path(), Refused: t.wasRefused(t.explicit)}
 	}
 	f, err := t.look()
 	if err != nil {
@@ -478,7 +479,9 @@ func (c *Client) TokenState() TokenState {
 		return state
 	}
 	state := TokenState{Found: true, Path: f.path, Expires: f.expiry(), Name: f.text("user_name"), Email: f.text("user_email")}
+	state.Refused = t.wasRefused(f.token())
 	state.Expired = !state.Expires.IsZero() && !t.now().Before(state.Expires)
 	_, state.Refresh = f.refreshAt()
+	state.Refresh = state.Refresh && !t.beyondRefresh(f)
 	return state
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"juliahub-lsp/internal/depot"
 )
 
 // inProcess answers requests without a network, so that time can be that of a
@@ -396,5 +398,32 @@ func TestTokenState(t *testing.T) {
 	}
 	if state := h.clientWith(t, Config{LookupEnv: env(map[string]string{"JULIA_DEPOT_PATH": ""})}).TokenState(); state.Found || state.Path != "" {
 		t.Errorf("%+v", state)
+	}
+}
+
+// TestTokenStateRefused: what the server said of the token last is told, and of
+// that token alone.
+func TestTokenStateRefused(t *testing.T) {
+	h, home := newAuthHub(t), t.TempDir()
+	name := depot.ServerDir(h.URL)
+	writeAuth(t, home, name, `id_token = "id-token-a"`)
+	explicit, kept := h.client(t), h.clientWith(t, Config{Home: home})
+	for _, c := range []*Client{explicit, kept} {
+		if c.TokenState().Refused {
+			t.Error("refused before it was shown")
+		}
+		if _, err := c.Jobs(t.Context(), 0); err == nil || !c.TokenState().Refused {
+			t.Errorf("%v, %+v", err, c.TokenState())
+		}
+	}
+	h.mu.Lock()
+	h.valid[explicit.tokens.explicit] = true
+	h.mu.Unlock()
+	if _, err := explicit.Jobs(t.Context(), 0); err != nil || explicit.TokenState().Refused {
+		t.Errorf("%v, %+v", err, explicit.TokenState())
+	}
+	writeAuth(t, home, name, `id_token = "id-token-other"`)
+	if kept.TokenState().Refused {
+		t.Error("another token counts as refused")
 	}
 }

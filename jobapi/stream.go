@@ -311,6 +311,7 @@ func (s *LogStream) dial(ctx context.Context, offset, token string) (*websocket.
 	})
 	if err == nil {
 		conn.SetReadLimit(frameLimit)
+		c.tokens.judged(token, true)
 		return conn, nil
 	}
 	if answer == nil {
@@ -318,6 +319,7 @@ func (s *LogStream) dial(ctx context.Context, offset, token string) (*websocket.
 	}
 	switch answer.StatusCode {
 	case http.StatusUnauthorized:
+		c.tokens.judged(token, false)
 		return nil, &AuthError{Server: c.server, Problem: TokenRefused, Explicit: c.tokens.explicit != "", Path: c.tokens.path()}
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		failed := &ServerError{What: what, Host: c.base.Host, Status: answer.StatusCode, RetryAfter: c.retryAfter(answer.Header)}
