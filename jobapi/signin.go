@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"juliahub-lsp/internal/atomicfile"
 )
 
 // SignInPrompt is what a person needs to sign in.
@@ -401,7 +403,7 @@ func tomlValue(value any) any {
 // store keeps a token that signing in has brought.
 func (t *tokens) store(ctx context.Context, values map[string]any) error {
 	path := t.path()
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("keep the token: %w", err)
 	}
 	setExpiry(values, values, t.now())
