@@ -41,6 +41,7 @@ type submitted struct {
 	URL        string         `json:"url"`
 	Submission string         `json:"submission"`
 	State      commands.State `json:"state"`
+	Lacks      []string       `json:"lacks,omitempty"`
 }
 
 func newSubmit(t terminal) *cobra.Command {
@@ -156,6 +157,9 @@ func submit(ctx context.Context, t terminal, file string, f submitFlags) error {
 	if err != nil {
 		return err
 	}
+	for _, lack := range sub.Lacks {
+		ui.Say(ctx, commands.Warning, "the job will lack something: "+lack)
+	}
 	if err := answer(t, sub, f.json); err != nil {
 		return err
 	}
@@ -220,7 +224,7 @@ func answer(t terminal, sub commands.Submission, asJSON bool) error {
 	case sub.Job == "":
 		return fmt.Errorf("not submitted: %s", orDefault(sub.Reason, string(sub.State)))
 	case asJSON:
-		return printJSON(t.out, submitted{sub.Job, sub.URL, sub.Submission, sub.State})
+		return printJSON(t.out, submitted{sub.Job, sub.URL, sub.Submission, sub.State, sub.Lacks})
 	}
 	fmt.Fprintf(t.out, "%s  %s\n", sub.Job, sub.URL)
 	return nil
