@@ -21,6 +21,10 @@ type Options struct {
 	JuliaExe   string   // a julia to resolve a missing manifest with; "" = none
 	Home       string   // the user's home directory: never offered, never searched past
 
+	// WithoutManifest leaves out the manifests of Dir and Environment: the job
+	// resolves the newest versions.
+	WithoutManifest bool
+
 	// Forbidden are directories whose content never travels, whatever links lead
 	// there (the state directory); the depots' "servers" are always among them.
 	Forbidden []string

@@ -15,6 +15,8 @@ type manifest struct {
 	entries []manifestEntry
 
 	registries map[string]string // format 2.1: uuids by name
+
+	manifestKey span // of a project file: what it calls its manifest
 }
 
 // registriesOf returns the names of the registries that a package comes from, as
@@ -85,6 +87,9 @@ func parseSources(file string, data []byte) (*manifest, error) {
 	}
 	m := &manifest{file: file, data: data}
 	for _, s := range spans {
+		if len(s.key) == 1 && s.key[0] == "manifest" {
+			m.manifestKey = s
+		}
 		if len(s.key) != 3 || s.key[0] != "sources" {
 			continue
 		}

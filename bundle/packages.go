@@ -55,6 +55,12 @@ func (b *builder) readManifests() error {
 func (b *builder) chooseManifests() ([]string, error) {
 	var chosen []string
 	for _, at := range unique("", b.env.dir) {
+		if b.options.WithoutManifest {
+			if err := b.dropManifests(at); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		dir := filepath.Join(b.root.top, filepath.FromSlash(at))
 		project, err := b.overlay.readProject(dir)
 		if err != nil {
@@ -85,6 +91,54 @@ func (b *builder) chooseManifests() ([]string, error) {
 		}
 	}
 	return chosen, nil
+}
+
+// dropManifests takes the manifests of a directory out of the bundle, and warns of
+// the packages whose paths no one will know then.
+func (b *builder) dropManifests(at string) error {
+	dir := filepath.Join(b.root.top, filepath.FromSlash(at))
+	project, err := b.overlay.readProject(dir)
+	if err != nil || project == nil {
+		return err
+	}
+	file, _, err := b.overlay.findManifest(project, b.options.Julia, b.options.Home)
+	if err != nil {
+		return err
+	}
+	b.warnOfLostPaths(at, project, file)
+	d := b.root.root
+	if at != "" {
+		d = d.below(at + "/x")
+	}
+	for i := range d.nodes {
+		n := &d.nodes[i]
+		if _, ok := isManifestName(n.name()); (ok || filepath.Join(d.abs, n.name()) == file) && n.kind == kindFile && !n.excluded() {
+			n.reason = reasonUnwanted
+			b.root.count--
+		}
+	}
+	b.root.tomls = slices.DeleteFunc(b.root.tomls, func(p placed) bool { return p.node.excluded() })
+	return nil
+}
+
+// warnOfLostPaths warns of packages that are tracked by a path in the manifest alone.
+func (b *builder) warnOfLostPaths(at string, p *projectFile, file string) {
+	if file == "" {
+		return
+	}
+	m, err := b.overlay.readManifest(file)
+	if err != nil {
+		return // nobody needs it
+	}
+	var lost []string
+	for _, e := range m.entries {
+		if _, tracked := e.fields["path"]; tracked && p.Sources[e.name].Path == "" {
+			lost = append(lost, e.name)
+		}
+	}
+	if len(lost) > 0 {
+		b.warn("paths-lost", join(at, filepath.Base(file)), "without the manifest the job does not know these packages by their paths: %s", strings.Join(lost, ", "))
+	}
 }
 
 // emptyManifest is one of format 1.0, which every Julia reads.

@@ -92,6 +92,7 @@ const (
 	reasonOutside
 	reasonForbidden
 	reasonOwnBundle
+	reasonUnwanted
 )
 
 var reasonTexts = [...]string{
@@ -102,6 +103,7 @@ var reasonTexts = [...]string{
 	reasonOutside:   "a symbolic link out of the directory, and sending its content was not allowed",
 	reasonForbidden: "where tokens are kept, or a symbolic link to it",
 	reasonOwnBundle: ".bundle is made anew: its place is taken by the packages that travel",
+	reasonUnwanted:  "the job was asked for without a manifest",
 }
 
 func (r reason) String() string { return reasonTexts[r] }

@@ -15,7 +15,7 @@ type Command struct {
 	ID    string     // juliahub.submitScript
 	Title string     // as a person reads it in a menu
 	Doc   string     // one sentence for docs/commands.md
-	Args  func() any // *SubmitArgs, *PreviewArgs, *JobArgs or *ListArgs: decoded strictly
+	Args  func() any // *SubmitArgs, *PreviewArgs, *ResolveArgs, *JobArgs or *ListArgs: decoded strictly
 	Run   func(ctx context.Context, s *Session, in Input) (any, error)
 }
 
@@ -37,8 +37,11 @@ type SubmitArgs struct {
 	Range    *Range                     `json:"range,omitempty"`
 	Profile  string                     `json:"profile,omitempty"`
 	Settings map[string]json.RawMessage `json:"settings,omitempty"` // the keys of a profile
-	Wait     bool                       `json:"wait,omitempty"`
-	Show     *bool                      `json:"show,omitempty"`
+	// WithoutManifest leaves the project's manifest here: the job resolves the
+	// newest versions.
+	WithoutManifest bool  `json:"withoutManifest,omitempty"`
+	Wait            bool  `json:"wait,omitempty"`
+	Show            *bool `json:"show,omitempty"`
 }
 
 // PreviewArgs are the arguments of the preview of a job: those of a submission,
@@ -47,6 +50,14 @@ type SubmitArgs struct {
 type PreviewArgs struct {
 	SubmitArgs
 	Kind string `json:"kind,omitempty"` // script or appbundle
+}
+
+// ResolveArgs are the arguments of juliahub.resolveManifest.
+type ResolveArgs struct {
+	URI   string `json:"uri"`             // a file of the project, the project file or manifest itself included
+	Julia string `json:"julia,omitempty"` // "1.10"
+	Wait  bool   `json:"wait,omitempty"`
+	Show  *bool  `json:"show,omitempty"`
 }
 
 // JobArgs are the arguments of the commands on one job.
@@ -127,6 +138,11 @@ func Table() []Command {
 			ID: "juliahub.previewBundle", Title: "Preview bundle",
 			Doc:  "Shows what an appbundle of the project holds, what stays out and why.",
 			Args: submitArgs, Run: run((*Session).previewBundle),
+		},
+		{
+			ID: "juliahub.resolveManifest", Title: "Resolve manifest with Julia",
+			Doc:  "Lets the Julia of this computer resolve the file's project and writes its manifest. `julia` is the version to do it with, such as `1.10`; without it the one that the job will run, where that is known.",
+			Args: resolveArgs, Run: run((*Session).ResolveManifest),
 		},
 		{
 			ID: "juliahub.submissions", Title: "List submissions",
@@ -218,6 +234,7 @@ func Table() []Command {
 
 func submitArgs() any  { return new(SubmitArgs) }
 func previewArgs() any { return new(PreviewArgs) }
+func resolveArgs() any { return new(ResolveArgs) }
 func jobArgs() any     { return new(JobArgs) }
 func listArgs() any    { return new(ListArgs) }
 

@@ -38,13 +38,22 @@ func environmentDir(dir, home string) string { return bundle.FindEnvironment(dir
 // environmentOf finds the environment of a script as the profile wants it.
 func (s *Session) environmentOf(q *request) (environment, error) {
 	if project, manifest, ok := plutoEnvironment(q.text); ok {
-		return environment{project: project, manifest: manifest}, nil
+		return environment{project: project, manifest: manifest}.without(q), nil
 	}
 	dir, err := s.environmentDirOf(q)
 	if err != nil || dir == "" {
 		return environment{}, err
 	}
-	return s.readEnvironment(q.in, dir, q.settings.Profile.Julia)
+	e, err := s.readEnvironment(q.in, dir, q.settings.Profile.Julia)
+	return e.without(q), err
+}
+
+// without leaves the manifest out if that was asked for.
+func (e environment) without(q *request) environment {
+	if q.args.WithoutManifest {
+		e.manifest, e.manifestFile, e.ignored = "", "", nil
+	}
+	return e
 }
 
 // environmentDirOf is the directory that the profile's key "environment" means.

@@ -161,6 +161,8 @@ func waits(in Input) bool {
 		return args.Wait
 	case *PreviewArgs:
 		return args.Wait
+	case *ResolveArgs:
+		return args.Wait
 	case *ListArgs:
 		return args.Wait
 	}

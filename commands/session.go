@@ -96,6 +96,7 @@ type Session struct {
 
 	slots chan struct{} // one for each submission at work
 	views viewBoard
+	inUse inUse // projects that Julia is resolving
 }
 
 // atOnce is how many submissions work at a time: a second one need not wait for

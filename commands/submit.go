@@ -215,6 +215,9 @@ func (s *Session) request(ctx context.Context, kind string, in Input) (*request,
 	if err := s.resolve(ctx, q); err != nil {
 		return nil, err
 	}
+	if q.args.WithoutManifest && q.settings.Profile.Sysimage {
+		return nil, argumentError("a system image is made of the manifest's packages: submit with the manifest, or without `sysimage`")
+	}
 	for _, d := range in.Unsaved {
 		if d.Path == q.file && q.file != "" || kind == track.KindAppBundle && d.Path != "" {
 			q.unsaved = append(q.unsaved, d.Path)
@@ -331,7 +334,7 @@ func (s *Session) fileText(in Input, path string) ([]byte, error) {
 // digest is equal for equal submissions: kind, text, settings, and for an
 // appbundle the unsaved documents.
 func digest(q *request) (string, error) {
-	parts := []any{q.kind, q.file, q.uri, q.text, q.lines, q.settings, q.server, q.in.Dir}
+	parts := []any{q.kind, q.file, q.uri, q.text, q.lines, q.settings, q.server, q.in.Dir, q.args.WithoutManifest}
 	if q.kind == track.KindAppBundle {
 		for _, d := range q.in.Unsaved {
 			parts = append(parts, d.Path, d.Text)

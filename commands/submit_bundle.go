@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -70,6 +69,7 @@ func (s *Session) bundleOptions(ctx context.Context, q *request, client Client) 
 		Dir: dir, Script: q.file, Environment: env, Home: s.cfg.Home,
 		Unsaved: map[string][]byte{}, Depots: depot.Paths(s.cfg.LookupEnv, s.cfg.Home),
 		Julia: q.settings.Profile.Julia, Forbidden: []string{s.ledger.Dir()},
+		JuliaExe: s.findJulia(q.settings.JuliaPath, q.settings.Profile.Julia), WithoutManifest: q.args.WithoutManifest,
 		PublicGitHosts: q.settings.PublicGitHosts,
 		AllowOutside:   func(target string) bool { return s.mayLeave(ctx, q, dir, target) },
 	}
@@ -80,9 +80,6 @@ func (s *Session) bundleOptions(ctx context.Context, q *request, client Client) 
 		if o.Unsaved[d.Path], err = s.unsavedBytes(ctx, &d); err != nil {
 			return bundle.Options{}, err
 		}
-	}
-	if exe, err := exec.LookPath("julia"); err == nil {
-		o.JuliaExe = exe
 	}
 	if client == nil { // a plan alone: nothing is sent, so nobody is asked
 		o.AllowOutside = nil

@@ -110,5 +110,8 @@ func (k Key) schema() property {
 	if k.Editor == "juliahub.trace" || k.Editor == "juliahub.progress.jobs" || k.Editor == "juliahub.cancelKillsJob" {
 		p.Scope = "window"
 	}
+	if k.Editor == "juliahub.juliaPath" { // a workspace must not name a program that is run
+		p.Scope = "machine"
+	}
 	return p
 }

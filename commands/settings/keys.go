@@ -95,6 +95,11 @@ var Keys = []Key{
 		set: func(s *Settings, v any) error { return setBool(&s.Provenance, v) },
 	},
 	{
+		Editor: "juliahub.juliaPath", Type: "string", Default: "",
+		Doc: "The julia on this computer that resolves manifests. Empty means the one that juliaup has for the job's Julia, else the one on PATH.",
+		set: func(s *Settings, v any) error { return setString(&s.JuliaPath, v) },
+	},
+	{
 		Editor: "juliahub.trace", Type: "string", Default: "off", Values: []string{"off", "messages", "verbose"},
 		Doc: "How much of the talk between editor and server is logged.",
 		set: func(s *Settings, v any) error { return setChoice(&s.Trace, v, "off", "messages", "verbose") },

@@ -50,6 +50,7 @@ type Settings struct {
 	SaveBeforeSubmit     bool
 	Provenance           bool
 	PublicGitHosts       []string // hosts whose repositories a job can clone; nil = bundle's own list
+	JuliaPath            string   // the local julia that resolves manifests; "" = juliaup's or PATH's
 	Trace                string   // off, messages or verbose
 }
 
