@@ -298,6 +298,17 @@ func TestPrivateAuthority(t *testing.T) {
 	if id, err := c.Submit(t.Context(), sampleSubmission()); err != nil || id != "jr-1" {
 		t.Errorf("%q, %v", id, err)
 	}
+	// Julia's own variable will do, and a directory of such files.
+	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "README"), []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, names := range []map[string]string{
+		{"JULIA_SSL_CA_ROOTS_PATH": path}, {"JULIA_SSL_CA_ROOTS_PATH": filepath.Dir(path)}, {"JULIA_SSL_CA_ROOTS_PATH": "", "SSL_CERT_FILE": path},
+	} {
+		if _, err := newTestClient(t, Config{Server: place, Token: testToken, LookupEnv: env(names)}).Jobs(t.Context(), 0); err != nil {
+			t.Errorf("%v: %v", names, err)
+		}
+	}
 	// A transport of another's making is not used for submissions as it is.
 	given, ok := server.Client().Transport.(*http.Transport)
 	if !ok {
@@ -310,7 +321,7 @@ func TestPrivateAuthority(t *testing.T) {
 	if id, err := c.Submit(t.Context(), sampleSubmission()); err != nil || id != "jr-1" {
 		t.Errorf("%q, %v", id, err)
 	}
-	for _, bad := range []string{filepath.Join(t.TempDir(), "none"), os.DevNull} {
+	for _, bad := range []string{filepath.Join(t.TempDir(), "none"), os.DevNull, t.TempDir()} {
 		if _, err := New(Config{Server: place, LookupEnv: env(map[string]string{"SSL_CERT_FILE": bad})}); err == nil {
 			t.Errorf("%s holds certificates", bad)
 		}
@@ -348,6 +359,29 @@ func TestRegistries(t *testing.T) {
 	got, err := hub.client(t).Registries(t.Context())
 	if err != nil || len(got) != 1 || got[0] != (Registry{"General", "23338594-aafe-5451-b93e-139f81909106"}) {
 		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// TestPing: any answer shows that a server is there, and no token is needed.
+func TestPing(t *testing.T) {
+	for status, body := range map[int]string{200: "{}", 404: "", 501: "<html>"} {
+		hub := newHub(t)
+		hub.mux.HandleFunc("GET /auth/configuration", func(w http.ResponseWriter, r *http.Request) {
+			if len(r.Header["Authorization"]) > 0 {
+				t.Error("the token went along")
+			}
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		})
+		if err := hub.client(t).Ping(t.Context()); err != nil {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+	hub := newHub(t)
+	c := hub.clientWith(t, Config{})
+	hub.Close()
+	if err := c.Ping(t.Context()); !IsTemporary(err) {
+		t.Error(err)
 	}
 }
 

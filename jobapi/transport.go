@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 )
@@ -48,6 +50,7 @@ func newTransport(roots *x509.CertPool) *http.Transport {
 	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: refusedByProxy,
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout:    15 * time.Second,
@@ -57,8 +60,23 @@ func newTransport(roots *x509.CertPool) *http.Transport {
 	}
 }
 
+// proxyError says that a proxy on the way made no connection to the server.
+type proxyError struct{ status int }
+
+func (e *proxyError) Error() string {
+	return fmt.Sprintf("the proxy refused it: HTTP %d %s", e.status, http.StatusText(e.status))
+}
+
+func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode != http.StatusOK {
+		return &proxyError{answer.StatusCode}
+	}
+	return nil
+}
+
 // rootCAs adds the certificates that the environment names for private
-// authorities to the system's. nil = the system's alone.
+// authorities to the system's. nil = the system's alone. As in Julia, a name may
+// be that of a directory.
 func rootCAs(lookupEnv func(string) (string, bool)) (*x509.CertPool, error) {
 	var pool *x509.CertPool
 	for _, name := range []string{"SSL_CERT_FILE", "JULIA_SSL_CA_ROOTS_PATH"} {
@@ -66,7 +84,7 @@ func rootCAs(lookupEnv func(string) (string, bool)) (*x509.CertPool, error) {
 		if path == "" {
 			continue
 		}
-		certificates, err := os.ReadFile(path)
+		certificates, err := readCertificates(path)
 		if err != nil {
 			return nil, fmt.Errorf("the certificates of %s: %w", name, err)
 		}
@@ -76,16 +94,35 @@ func rootCAs(lookupEnv func(string) (string, bool)) (*x509.CertPool, error) {
 			}
 		}
 		if !pool.AppendCertsFromPEM(certificates) {
-			return nil, fmt.Errorf("%s names a file without certificates: %s", name, path)
+			return nil, fmt.Errorf("%s names a place without certificates: %s", name, path)
 		}
 	}
 	return pool, nil
+}
+
+// readCertificates returns what stands in a file, or in the files of a directory.
+func readCertificates(path string) ([]byte, error) {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return os.ReadFile(path)
+	}
+	var all []byte
+	for _, entry := range entries {
+		// What is no file there, or not for us to read, does not count.
+		if text, err := os.ReadFile(filepath.Join(path, entry.Name())); err == nil {
+			all = append(append(all, text...), '\n')
+		}
+	}
+	return all, nil
 }
 
 // hopeless reports whether an error of the network stays when the same is tried
 // again at once.
 func hopeless(err error) bool {
 	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
+		return true
+	}
+	if e, ok := errors.AsType[*proxyError](err); ok && e.status < 500 {
 		return true
 	}
 	return certificateProblem(err)
@@ -103,6 +140,9 @@ func networkAdvice(err error) string {
 	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
 		return " (is the server's name right, and is there a network?)"
+	}
+	if e, ok := errors.AsType[*proxyError](err); ok && e.status == http.StatusProxyAuthRequired {
+		return " (name yourself in HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT)"
 	}
 	return ""
 }

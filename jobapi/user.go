@@ -10,6 +10,14 @@ import (
 // oldAPI is the version of servers that do not tell one.
 const oldAPI = "0.0.0"
 
+// Ping finds out whether the server can be reached at all; it needs no token.
+//
+// GET /auth/configuration
+func (c *Client) Ping(ctx context.Context) error {
+	_, err := c.signInConfig(ctx)
+	return err
+}
+
 // User asks who the token belongs to, and which API the server speaks. What the
 // server does not tell is taken from the token file.
 //

@@ -350,7 +350,7 @@ func TestSubmitStalls(t *testing.T) {
 	}
 }
 
-// TestSubmitThroughProxy is the wire of a proxy in between: not reaching the
+// TestSubmitRefusedProxy is the wire of a proxy in between: not reaching the
 // server through it means not sent.
 func TestSubmitRefusedProxy(t *testing.T) {
 	proxy := newWireServer(t, func(_ int, conn net.Conn, r *http.Request, _ []byte) {
@@ -366,9 +366,15 @@ func TestSubmitRefusedProxy(t *testing.T) {
 	}
 	c := newTestClient(t, Config{Server: server, Token: testToken})
 	c.fresh.(*http.Transport).Proxy = http.ProxyURL(proxy.server(t).url())
+	c.shared.(*http.Transport).Proxy = c.fresh.(*http.Transport).Proxy
 	id, err := c.Submit(t.Context(), sampleSubmission())
 	if got := outcomeOf(id, err); got != "not sent" {
 		t.Errorf("outcome %s, %v", got, err)
+	}
+	// A proxy that says no says so again: it is not asked four times.
+	_, err = c.Jobs(t.Context(), 0)
+	if n := len(proxy.requests()); err == nil || !strings.Contains(err.Error(), "HTTPS_PROXY") || n != 2 {
+		t.Errorf("%v after %d requests", err, n)
 	}
 	for _, r := range proxy.requests() {
 		if strings.Contains(fmt.Sprint(r.Header), testToken) {

@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 // with the outputs left for `stdout` and `stderr` to look at, and
 //
 //	jobid FILE JOB SUBMISSION     set two variables from the JSON of submit
+//	fault FILE                    what FILE holds as JSON goes wrong at the emulator
 func TestScripts(t *testing.T) {
 	bin := t.TempDir()
 	self, err := os.Executable()
@@ -56,9 +57,11 @@ func TestScripts(t *testing.T) {
 			} {
 				env.Setenv(name, value)
 			}
+			env.Vars = append(env.Vars, endAtOnce)
+			env.Values[emulatorKey{}] = e
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"status": status, "jobid": jobid},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"status": status, "jobid": jobid, "fault": fault},
 	})
 }
 
@@ -89,6 +92,17 @@ func jobid(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &doc))
 	ts.Setenv(args[1], doc.Job)
 	ts.Setenv(args[2], doc.Submission)
+}
+
+type emulatorKey struct{}
+
+func fault(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: fault file")
+	}
+	var f emulator.Fault
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &f))
+	ts.Check(ts.Value(emulatorKey{}).(*emulator.Emulator).Inject(f))
 }
 
 // startEmulator starts an emulator that ends with the test.

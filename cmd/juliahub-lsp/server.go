@@ -303,31 +303,52 @@ func newDoctor(t terminal) *cobra.Command {
 
 // checkServer asks the server who we are, and what its jobs can install from.
 func (w work) checkServer(ctx context.Context) []check {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(jobapi.Impatient(ctx), 15*time.Second)
 	defer cancel()
-	hub, err := w.hub()
-	if err != nil {
+	if _, err := jobapi.DefaultServer(w.t.lookupEnv); err != nil {
 		return []check{{"server", false, err.Error(), "set JULIA_PKG_SERVER to your JuliaHub server"}}
 	}
-	checks := []check{{Name: "server", OK: true, Detail: hub.Server().String()}}
+	hub, err := w.hub()
+	if err != nil {
+		return []check{{"server", false, err.Error(), "let the variable name the certificates of your organisation, or unset it"}}
+	}
+	defer hub.Close()
+	server := check{Name: "server", OK: true, Detail: hub.Server().String()}
+	registries := check{Name: "registries", OK: true, Detail: "not asked for without a token"}
 	user, err := hub.User(ctx)
 	if err != nil {
-		checks[0].OK = !isNetwork(err)
-		return append(checks,
-			check{"token", false, err.Error(), "juliahub-lsp login, or set JULIAHUB_TOKEN"},
-			check{"registries", true, "not asked for without a token", ""})
+		token := checkToken(hub, err)
+		if ping := hub.Ping(ctx); ping != nil {
+			err = ping // of a server that is not there, it is of no interest that nobody is signed in
+		}
+		var auth *jobapi.AuthError
+		if !errors.As(err, &auth) {
+			server.OK, server.Detail, server.Do = false, err.Error(), "see that the network is there and JULIA_PKG_SERVER names a JuliaHub server"
+			registries.Detail = "not asked for"
+		}
+		return []check{server, token, registries}
 	}
-	checks = append(checks, check{Name: "token", OK: true, Detail: "signed in as " + orDefault(user.Name, "somebody without a name")})
-	registries, err := hub.Registries(ctx)
+	token := check{Name: "token", OK: true, Detail: "signed in as " + orDefault(user.Name, "somebody without a name")}
+	list, err := hub.Registries(ctx)
 	if err != nil {
-		return append(checks, check{"registries", false, err.Error(), "packages of other registries than General travel in the appbundle"})
+		registries = check{"registries", false, err.Error(), "packages of other registries than General travel in the appbundle"}
+	} else {
+		registries.Detail = fmt.Sprintf("jobs can install from %d package registries", len(list))
 	}
-	return append(checks, check{Name: "registries", OK: true, Detail: fmt.Sprintf("jobs can install from %d package registries", len(registries))})
+	return []check{server, token, registries}
 }
 
-func isNetwork(err error) bool {
-	var network *jobapi.NetworkError
-	return errors.As(err, &network)
+// checkToken says what can be said of a token that the server has not taken.
+func checkToken(hub *jobapi.Client, err error) check {
+	var auth *jobapi.AuthError
+	state := hub.TokenState()
+	switch {
+	case errors.As(err, &auth):
+		return check{"token", false, err.Error(), orDefault(word(auth.Explicit, "set another JULIAHUB_TOKEN"), "juliahub-lsp login, or set JULIAHUB_TOKEN")}
+	case !state.Found:
+		return check{"token", false, "there is none", "juliahub-lsp login, or set JULIAHUB_TOKEN"}
+	}
+	return check{Name: "token", OK: true, Detail: "there is one; the server has not said what it thinks of it"}
 }
 
 func (w work) checkJulia(ctx context.Context) check {

@@ -8,6 +8,9 @@ import (
 	"juliahub-lsp/lsp/lsptest"
 )
 
+// endAtOnce keeps a process under the race detector from waiting a second when it ends.
+const endAtOnce = "GORACE=atexit_sleep_ms=0"
+
 // command prepares a run of this command line: $SERVER if that names a binary,
 // else the test binary itself.
 func command(tb testing.TB, args ...string) *exec.Cmd {
@@ -21,7 +24,7 @@ func command(tb testing.TB, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(binary, args...)
 	home := tb.TempDir()
-	cmd.Env = append(os.Environ(), asCommand+"=1", "HOME="+home, "XDG_STATE_HOME="+home, "XDG_CACHE_HOME="+home)
+	cmd.Env = append(os.Environ(), asCommand+"=1", endAtOnce, "HOME="+home, "XDG_STATE_HOME="+home, "XDG_CACHE_HOME="+home)
 	cmd.Stderr = os.Stderr
 	return cmd
 }
