@@ -93,6 +93,14 @@ func progressOf(value any) (fraction float64, known, done bool) {
 	return min(max(fraction, 0), 1), true, fraction >= 1
 }
 
+// show adds to a job how far it is, if that is known.
+func (b *bars) show(j Job) Job {
+	if percent, _, ok := b.now(); ok {
+		j.Percent = &percent
+	}
+	return j
+}
+
 // now returns the percentage of the oldest open bar that knows its own, and the
 // name of the newest one.
 func (b *bars) now() (percent float64, text string, ok bool) {

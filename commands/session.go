@@ -96,7 +96,8 @@ type Session struct {
 
 	slots chan struct{} // one for each submission at work
 	views viewBoard
-	inUse inUse // projects that Julia is resolving
+
+	status chan struct{} // holds one hint that the Status may have changed
 }
 
 // atOnce is how many submissions work at a time: a second one need not wait for
@@ -135,7 +136,7 @@ func New(cfg Config) (*Session, error) {
 		clients: map[string]Client{}, flights: map[string]*flight{}, arriving: map[string]*arrivals{},
 		own: map[string]bool{}, answered: map[string]string{}, told: map[string]bool{}, nodes: map[string]nodeList{}, images: map[string]imageList{},
 		asking: map[string]bool{}, open: map[string]*openBundle{}, sent: map[string]map[string]sentFile{},
-		slots: make(chan struct{}, atOnce),
+		slots: make(chan struct{}, atOnce), status: make(chan struct{}, 1),
 	}
 	s.user, _ = settings.Resolve(settings.Layers{}) // the defaults have no problems
 	s.views.init()
@@ -239,7 +240,9 @@ func (s *Session) SettingsChanged(section json.RawMessage) {
 	s.editor, s.user = section, user
 	s.mu.Unlock()
 	for _, p := range problems {
-		s.sayOnce(Warning, p.Key+": "+p.Message)
+		if p.Code != settings.CodeNoProfile { // a profile is a project's, and none is known here
+			s.sayOnce(Warning, p.Message)
+		}
 	}
 	s.showAgain()
 }

@@ -46,6 +46,7 @@ func (s *Session) SignOut(ctx context.Context, _ Input) (SignInAnswer, error) {
 	if err != nil {
 		return SignInAnswer{}, err
 	}
+	defer s.statusChanged()
 	return SignInAnswer{Server: server, State: "signed-out"}, client.SignOut(ctx)
 }
 
@@ -87,6 +88,7 @@ func (s *Session) signIn(ctx context.Context, server string) error {
 	if err == nil {
 		s.tracker.Restart()
 	}
+	s.statusChanged()
 	return err
 }
 

@@ -109,11 +109,12 @@ type Job struct {
 	Submission string     `json:"submission"`    // UUID
 	ID         string     `json:"job,omitempty"` // jr-…, "" until known
 	State      State      `json:"state"`
-	Status     string     `json:"status,omitempty"` // the server's own word
-	Reason     string     `json:"reason,omitempty"` // why it failed, was refused, or is unknown
-	Kind       string     `json:"kind"`             // script or appbundle
-	File       string     `json:"file,omitempty"`   // absolute path of the submitted file; "" for an untitled buffer
-	URI        string     `json:"uri,omitempty"`    // as the editor named it
+	Status     string     `json:"status,omitempty"`  // the server's own word
+	Reason     string     `json:"reason,omitempty"`  // why it failed, was refused, or is unknown
+	Message    string     `json:"message,omitempty"` // of a failed job: its error's first line
+	Kind       string     `json:"kind"`              // script or appbundle
+	File       string     `json:"file,omitempty"`    // absolute path of the submitted file; "" for an untitled buffer
+	URI        string     `json:"uri,omitempty"`     // as the editor named it
 	Alias      string     `json:"alias,omitempty"`
 	Profile    string     `json:"profile,omitempty"`
 	Node       string     `json:"node,omitempty"` // e.g. "m6 (2 vCPU, 8 GB)"

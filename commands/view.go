@@ -55,6 +55,7 @@ const keepShowing = 24 * time.Hour
 
 // changed shows what is new of a submission.
 func (s *Session) changed(submission string) {
+	defer s.statusChanged()
 	s.views.mu.Lock()
 	defer s.views.mu.Unlock()
 	r, ok := s.ledger.Get(submission)
@@ -70,7 +71,7 @@ func (s *Session) changed(submission string) {
 	if !r.State.Ended() || (r.Job != "" && !r.Settled) {
 		v.watched = true
 	}
-	job := s.jobOf(&r)
+	job := v.bars.show(s.jobOf(&r))
 	if told := job; !sameNews(told, v.told) {
 		v.told = told
 		if s.visible(&r) {
@@ -145,6 +146,7 @@ func (s *Session) gone(submission string) {
 
 // showAgain shows everything anew, after settings or folders changed.
 func (s *Session) showAgain() {
+	s.statusChanged()
 	for _, r := range s.ledger.All() {
 		s.changed(r.Submission)
 	}
@@ -197,6 +199,9 @@ func (s *Session) jobOf(r *track.Record) Job {
 		if f.Type == "result" {
 			j.Results = append(j.Results, JobFile(f))
 		}
+	}
+	if r.State == track.Failed && r.Failure != nil {
+		j.Message = firstLine(r.Failure.Message)
 	}
 	if r.Failure != nil && r.Failure.Line > 0 {
 		j.FailedAt = &Spot{Path: r.Failure.File, Line: r.Failure.Line - 1}
@@ -256,9 +261,7 @@ func (s *Session) withPercent(j Job) Job {
 	s.views.mu.Lock()
 	defer s.views.mu.Unlock()
 	if v := s.views.jobs[j.Submission]; v != nil {
-		if percent, _, ok := v.bars.now(); ok {
-			j.Percent = &percent
-		}
+		return v.bars.show(j)
 	}
 	return j
 }

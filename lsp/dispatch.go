@@ -29,7 +29,8 @@ var requests = map[string]requestHandler{
 	protocol.MethodTextDocumentCodeLens:    request((*Server).codeLens),
 	protocol.MethodTextDocumentHover:       request((*Server).hover),
 	protocol.MethodTextDocumentCompletion:  request((*Server).completion),
-	methodJobs:                             request((*Server).jobs),
+	methodJobs:                             bare((*Server).jobs),
+	methodStatus:                           bare((*Server).status),
 }
 
 // notifications are those that we listen to, but for exit.
@@ -56,6 +57,13 @@ func request[P any](f func(*Server, context.Context, *world, *P) (any, error)) r
 		}
 		return f(s, ctx, w, params)
 	}
+}
+
+// bare makes a handler of a method of ours without parameters. Whatever stands
+// there instead is nothing to us: null, an empty list, an empty object, or the
+// members of a later version.
+func bare(f func(*Server, context.Context) (any, error)) requestHandler {
+	return func(s *Server, ctx context.Context, _ *world, _ []byte) (any, error) { return f(s, ctx) }
 }
 
 // notification makes a handler of a method with typed parameters.

@@ -192,14 +192,6 @@ func TestSettings(t *testing.T) {
 		if got := ask(submit); got != `{"profile":"initial"}` {
 			t.Error(got)
 		}
-		e.SetSettings(map[string]any{"juliahub": map[string]any{"cancelKillsJob": "perhaps"}})
-		for range 2 {
-			e.Notify("workspace/didChangeConfiguration", map[string]any{"settings": nil})
-			e.Await(lsptest.Says("cancelKillsJob"))
-		}
-		if s := e.State(); len(s.Messages) != 1 {
-			t.Error(s.String())
-		}
 		e.SetSettings(nil)
 		e.Notify("workspace/didChangeConfiguration", map[string]any{"settings": nil})
 		ask(submit)

@@ -77,8 +77,6 @@ func (s *Server) fillInput(ctx context.Context, w *world, command string, in *co
 		uri, show = a.URI, a.Show
 	case *commands.PreviewArgs:
 		uri, show = a.URI, a.Show
-	case *commands.ResolveArgs:
-		uri, show = a.URI, a.Show
 	case *commands.JobArgs:
 		uri, show = a.URI, a.Show
 	case *commands.ListArgs:
@@ -140,21 +138,4 @@ func payload(v any) (jsonrpc2.RawMessage, error) {
 		return nil, fmt.Errorf("the answer cannot be written: %w", err)
 	}
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
-}
-
-// Messages of our own, for plugins that announce experimental.juliahub.
-const (
-	methodJobs         = "juliahub/jobs"
-	methodJobDidChange = "juliahub/jobDidChange"
-)
-
-// jobs answers juliahub/jobs: all known submissions, newest first, as they were
-// last seen.
-func (s *Server) jobs(context.Context, *world, *struct{}) (any, error) {
-	s.startSession()
-	known := s.session.Jobs()
-	if known == nil {
-		known = []commands.Job{}
-	}
-	return payload(map[string]any{"jobs": known})
 }

@@ -44,6 +44,10 @@ func (f *fakeSession) Close(ctx context.Context) error {
 	return nil
 }
 
+func (f *fakeSession) Status() commands.Status { return commands.Status{State: commands.TokenUnknown} }
+
+func (f *fakeSession) FollowStatus(_ context.Context, tell func(commands.Status)) { tell(f.Status()) }
+
 func (f *fakeSession) Jobs() []commands.Job { return f.jobsOf("") }
 
 func (f *fakeSession) Newest(file string) (commands.Job, bool) {

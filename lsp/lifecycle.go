@@ -176,7 +176,8 @@ func (s *Server) answerInitialize() *protocol.InitializeResult {
 					ChangeNotifications: protocol.Boolean(true),
 				},
 			},
-			Experimental: protocol.LSPAny(`{"` + experimentalKey + `":{"jobs":"` + methodJobs + `","jobDidChange":"` + methodJobDidChange + `"}}`),
+			Experimental: protocol.LSPAny(`{"` + experimentalKey + `":{"jobs":"` + methodJobs + `","jobDidChange":"` + methodJobDidChange +
+				`","status":"` + methodStatus + `","statusDidChange":"` + methodStatusDidChange + `"}}`),
 		},
 	}
 	return result
@@ -191,6 +192,9 @@ func (s *Server) initialized() {
 	}
 	s.spawn(s.register)
 	s.startSession()
+	if s.caps.juliahub {
+		s.statusOnce.Do(func() { s.inOrder(func() { s.session.FollowStatus(s.ctx, s.tellStatus) }) })
+	}
 }
 
 // startSession begins tracking, once: at initialized, or at the first command

@@ -41,6 +41,8 @@ type session interface {
 	Start(ctx context.Context)
 	Close(ctx context.Context) error
 	Jobs() []commands.Job
+	Status() commands.Status
+	FollowStatus(ctx context.Context, tell func(commands.Status))
 	Newest(file string) (commands.Job, bool)
 	AnyRunning() bool
 	SettingsChanged(section json.RawMessage)
@@ -101,6 +103,7 @@ type Server struct {
 	disk        diskWatch
 	watch       parentWatch
 	startOnce   sync.Once
+	statusOnce  sync.Once
 	closeOnce   sync.Once
 	closed      chan struct{} // closed when the session is
 }

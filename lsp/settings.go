@@ -9,9 +9,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"go.lsp.dev/protocol"
-
-	"juliahub-lsp/commands"
-	jobsettings "juliahub-lsp/commands/settings"
 )
 
 // section is the name of our settings in every editor.
@@ -149,20 +146,12 @@ func (s *Server) setSettings(known *editorSettings) {
 	s.tellSettings(known.value)
 }
 
-// tellSettings gives the session new settings, and says what is wrong with them:
-// such a value counts for nothing, and the person may never know why.
+// tellSettings gives the session new settings; it says what is wrong with them.
 func (s *Server) tellSettings(value stdjson.RawMessage) {
 	s.inOrder(func() {
 		s.session.SettingsChanged(value)
 		s.lenses.refresh()
 		s.advice.touchAll()
-		_, problems := jobsettings.Resolve(jobsettings.Layers{Editor: value})
-		for _, p := range problems {
-			wrong := p.Code == jobsettings.CodeEditorValue || p.Code == jobsettings.CodeEditorKey
-			if wrong && s.complained.first(p.Message) {
-				(&ui{s}).Say(s.ctx, commands.Warning, p.Message)
-			}
-		}
 	})
 }
 

@@ -273,3 +273,21 @@ func TestStoryRecordedClients(t *testing.T) {
 		})
 	}
 }
+
+// A wrong setting is told once; a profile is a project's business.
+func TestStoryWrongSettings(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, quick)
+	d.file("JuliaHub.toml", "[profile.small]\nncpu = 2\n")
+	e := d.editor(lsptest.Options{Settings: map[string]any{"juliahub": map[string]any{"profile": "small", "cancelKillsJob": "perhaps", "progres": true}}})
+	e.Await(lsptest.AllOf(lsptest.Says("juliahub.cancelKillsJob does not count"), lsptest.Says("no setting juliahub.progres")))
+	e.Notify("workspace/didChangeConfiguration", map[string]any{"settings": nil}) // the same again
+	uri := d.file("run.jl", "1\n")
+	e.OpenBuffer(uri, "julia", "1\n")
+	e.Do(uri, "Submit as script", nil)
+	s := e.Await(lsptest.Says("completed"))
+	if n := len(s.Messages); n != 3 && n != 4 { // one for each, the outcome, and perhaps the submission
+		t.Errorf("%d messages\n%s", n, s.String())
+	}
+	e.Shutdown()
+}

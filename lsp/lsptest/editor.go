@@ -434,6 +434,10 @@ func (e *Editor) notified(m message) {
 		var p map[string]any
 		e.decode(m, &p)
 		e.update(func(s *State) { s.Jobs = append(s.Jobs, p) })
+	case "juliahub/statusDidChange":
+		var p map[string]any
+		e.decode(m, &p)
+		e.update(func(s *State) { s.Statuses = append(s.Statuses, p) })
 	case "$/cancelRequest":
 		e.update(func(s *State) { s.Cancels++ })
 	default:

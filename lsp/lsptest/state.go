@@ -16,6 +16,7 @@ type State struct {
 	Work          []*Work // progress, in the order of its tokens
 	Shown         []Shown
 	Jobs          []map[string]any // juliahub/jobDidChange, oldest first
+	Statuses      []map[string]any // juliahub/statusDidChange, oldest first
 	Strays        []Stray
 	Registrations []Registration
 	LensRefreshes int
@@ -214,6 +215,9 @@ func (s *State) String() string {
 	}
 	for _, j := range s.Jobs {
 		fmt.Fprintf(&out, "job %v %v\n", j["job"], j["state"])
+	}
+	for _, now := range s.Statuses {
+		fmt.Fprintf(&out, "status %v\n", now)
 	}
 	for _, r := range s.Strays {
 		fmt.Fprintf(&out, "stray response id %s: %v\n", r.ID, r.Error)
