@@ -96,6 +96,7 @@ type Session struct {
 
 	slots chan struct{} // one for each submission at work
 	views viewBoard
+	inUse inUse // projects that Julia is resolving
 
 	status chan struct{} // holds one hint that the Status may have changed
 }

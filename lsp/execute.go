@@ -77,6 +77,8 @@ func (s *Server) fillInput(ctx context.Context, w *world, command string, in *co
 		uri, show = a.URI, a.Show
 	case *commands.PreviewArgs:
 		uri, show = a.URI, a.Show
+	case *commands.ResolveArgs:
+		uri, show = a.URI, a.Show
 	case *commands.JobArgs:
 		uri, show = a.URI, a.Show
 	case *commands.ListArgs:
