@@ -29,6 +29,8 @@ func TestRecordedClients(t *testing.T) {
 	eglot := helix
 	eglot.client = "Eglot"
 	eglot.actionDisabled, eglot.versions, eglot.createFiles = false, false, false
+	vscode := all
+	vscode.client, vscode.versions, vscode.juliahub = "code-server", false, true
 	want := map[string]struct {
 		caps     clientCaps
 		encoding encoding
@@ -37,6 +39,7 @@ func TestRecordedClients(t *testing.T) {
 		"neovim": {neovim, utf8Bytes, false},
 		"helix":  {helix, utf8Bytes, false}, // it tells of its own saves alone
 		"eglot":  {eglot, utf8Bytes, false},
+		"vscode": {vscode, utf16Units, true},
 	}
 	for name, c := range recorded {
 		raw, err := json.Marshal(c.Capabilities)
