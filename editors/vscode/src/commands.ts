@@ -10,6 +10,7 @@ import { type Documents, isThere } from "./documents";
 import type { Jobs } from "./jobs";
 import { fileOf, type JobsView, type Node } from "./jobsView";
 import { chosenEnvironment } from "./julia";
+import type { Profiles } from "./profiles";
 import type { DownloadAnswer, Job, JobTarget, ListedJob, LogAnswer, ProfilesAnswer, SubmitAnswer } from "./protocol";
 import { sentence, type Server } from "./server";
 import { isLive, nameOf, stateIcon, summary } from "./words";
@@ -29,6 +30,8 @@ interface Argument extends JobTarget {
 /** What menus pass: a file, a row of the Jobs view, or nothing. */
 type Given = Uri | Node | JobTarget | undefined;
 
+/** Commands that read a script, and take a profile. */
+const reads = ["juliahub.submitScript", "juliahub.submitAppBundle", "juliahub.previewJob", "juliahub.previewBundle"];
 const submits = ["juliahub.submitScript", "juliahub.submitAppBundle", "juliahub.rerun"];
 /** Commands whose outcome is a text that the server shows by itself. */
 const texts = ["juliahub.previewJob", "juliahub.previewBundle", "juliahub.job", "juliahub.nodes", "juliahub.images", "juliahub.jobs", "juliahub.submissions"];
@@ -42,11 +45,13 @@ export class Commands implements Disposable {
     private readonly jobs: Jobs,
     private readonly view: JobsView,
     private readonly documents: Documents,
+    private readonly profiles: Profiles,
   ) {
     this.add("submitScript", (given) => this.submit("juliahub.submitScript", given));
     this.add("submitSelection", (given) => this.submitSelection(given));
     this.add("submitAppBundle", (given) => this.submit("juliahub.submitAppBundle", given));
     this.add("submitWithProfile", (given) => this.submitWithProfile(given));
+    this.add("switchProfile", (given) => this.switchProfile(given));
     this.add("previewJob", (given) => this.submit("juliahub.previewJob", given));
     this.add("previewBundle", (given) => this.submit("juliahub.previewBundle", given));
     this.add("showLogs", (given) => this.onJob(given, "juliahub.logs", (j) => !!j.job));
@@ -75,21 +80,23 @@ export class Commands implements Disposable {
 
   /** Registers a palette command. Its failure is said here, once. */
   private add(name: string, work: (given: Given) => Thenable<unknown>): void {
-    this.disposables.push(commands.registerCommand(`juliahub.ui.${name}`, async (given: Given) => {
-      try {
-        return await work(given);
-      } catch (error) {
-        void window.showErrorMessage(sentence(error));
-        return undefined;
-      }
-    }));
+    this.disposables.push(commands.registerCommand(`juliahub.ui.${name}`, (given: Given) => this.say(() => work(given))));
+  }
+
+  private async say(work: () => Thenable<unknown>): Promise<unknown> {
+    try {
+      return await work();
+    } catch (error) {
+      void window.showErrorMessage(sentence(error));
+      return undefined;
+    }
   }
 
   /** Runs a command of the server, and shows its outcome. */
   async run(command: string, given: Argument): Promise<unknown> {
     const argument = { ...given };
     if (submits.includes(command)) await saveFirst();
-    if (command === "juliahub.submitScript" || command === "juliahub.previewJob") await this.addEnvironment(argument);
+    if (reads.includes(command)) await this.addChoices(command, argument);
     if (texts.includes(command)) argument.show ??= true;
     if (command === "juliahub.downloadResults") argument.wait ??= true;
     const answer = await this.server.execute(command, argument);
@@ -101,7 +108,7 @@ export class Commands implements Disposable {
     switch (command) {
       case "juliahub.submitScript":
       case "juliahub.submitAppBundle":
-      case "juliahub.rerun": return this.showSubmitted(answer as SubmitAnswer);
+      case "juliahub.rerun": return this.showSubmitted(argument, answer as SubmitAnswer);
       case "juliahub.logs": return this.showLog(answer as LogAnswer);
       case "juliahub.downloadResults": return this.showResults(argument, answer as DownloadAnswer);
       case "juliahub.openJob": {
@@ -114,14 +121,32 @@ export class Commands implements Disposable {
     }
   }
 
-  private async showSubmitted(answer: SubmitAnswer): Promise<void> {
+  private async showSubmitted(argument: Argument, answer: SubmitAnswer): Promise<void> {
     await this.context.globalState.update("submittedOnce", true);
     void commands.executeCommand("setContext", "juliahub.ui.submittedOnce", true);
     const unsaved = answer.unsaved?.length ?? 0;
     if (answer.joined) window.setStatusBarMessage(l10n.t("This is being submitted already"), 5000);
     else if (unsaved > 0) window.setStatusBarMessage(l10n.t("The job runs what the editor shows: {0} unsaved", unsaved), 8000);
+    if (answer.lacks?.length) this.sayLacks(argument, answer.submission, answer.lacks);
     const job = this.jobs.get(answer.submission);
     if (job) await this.view.reveal(job);
+  }
+
+  /** Says what the script will not have in its job, which an appbundle would take along. */
+  private sayLacks(argument: Argument, submission: string, lacks: string[]): void {
+    const instead = l10n.t("Submit as Appbundle Instead");
+    const uri = argument.uri ?? this.jobs.get(submission)?.uri;
+    const more = lacks.length > 1 ? ` ${l10n.t("And {0} more.", lacks.length - 1)}` : "";
+    const text = l10n.t("A script job takes no files along. {0}", `${lacks[0] ?? ""}${more}`);
+    const choices = uri?.startsWith("file:") ? [instead] : [];
+    void window.showWarningMessage(text, ...choices).then(async (choice) => {
+      if (choice !== instead || !uri) return;
+      await this.say(async () => {
+        await this.run("juliahub.cancelJob", { submission });
+        const { profile } = argument;
+        await this.run("juliahub.submitAppBundle", { uri, ...(profile && { profile }) });
+      });
+    });
   }
 
   private async showLog(answer: LogAnswer): Promise<void> {
@@ -165,28 +190,60 @@ export class Commands implements Disposable {
   private async submitWithProfile(given: Given): Promise<unknown> {
     const uri = await scriptOf(given);
     if (!uri) return undefined;
-    const known = (await this.server.execute("juliahub.profiles", { uri: uri.toString() })) as ProfilesAnswer;
-    if (known.profiles.length === 0) {
-      throw new Error(l10n.t("There is no profile to choose: JuliaHub.toml beside the project defines them."));
-    }
-    const items = known.profiles.map((label) => ({ label, description: label === known.default ? l10n.t("default") : "" }));
-    const profile = await window.showQuickPick(items, { title: l10n.t("Submit with Profile"), placeHolder: l10n.t("Profile") });
+    const known = await this.profilesOf(uri.toString());
+    const profile = await this.pickProfile(known, l10n.t("Submit with Profile"));
     if (!profile) return undefined;
     const kinds = [
       { label: l10n.t("As Script"), detail: l10n.t("The file and its environment"), command: "juliahub.submitScript" },
       { label: l10n.t("As Appbundle"), detail: l10n.t("The whole project directory"), command: "juliahub.submitAppBundle" },
     ];
-    const kind = await window.showQuickPick(kinds, { title: l10n.t("Submit {0} with {1}", basename(uri.path), profile.label) });
-    return kind && this.run(kind.command, { uri: uri.toString(), profile: profile.label });
+    const kind = await window.showQuickPick(kinds, { title: l10n.t("Submit {0} with {1}", basename(uri.path), profile) });
+    return kind && this.run(kind.command, { uri: uri.toString(), profile });
   }
 
-  /** The Julia extension's environment is the default where no JuliaHub.toml says more. */
-  private async addEnvironment(argument: Argument): Promise<void> {
-    if (!argument.uri || argument.settings) return;
-    const environment = await chosenEnvironment(argument.uri);
-    if (!environment) return;
-    const known = (await this.server.execute("juliahub.profiles", { uri: argument.uri })) as ProfilesAnswer;
-    if (!known.file) argument.settings = { environment };
+  /** Chooses the profile of all submissions from now on, where they name none. */
+  private async switchProfile(given: Given): Promise<void> {
+    const uri = given instanceof Uri ? given : window.activeTextEditor?.document.uri ?? workspace.workspaceFolders?.[0]?.uri;
+    if (!uri) throw new Error(l10n.t("Open a Julia file first: profiles belong to its project."));
+    const known = await this.profilesOf(uri.toString());
+    const profile = await this.pickProfile(known, l10n.t("Switch Profile"));
+    if (profile) await this.profiles.choose(known, profile === known.default ? undefined : profile);
+  }
+
+  /** The profile that a submission of the file in the editor would have; "" where there is none or no file. */
+  async currentProfile(): Promise<{ name: string; chosen: boolean }> {
+    const document = window.activeTextEditor?.document;
+    if (document?.languageId !== "julia" || this.server.state !== "running") return { name: "", chosen: false };
+    const known = await this.profilesOf(document.uri.toString());
+    const chosen = this.profiles.of(known);
+    return { name: chosen ?? known.default ?? "", chosen: chosen !== undefined };
+  }
+
+  private async profilesOf(uri: string): Promise<ProfilesAnswer> {
+    return (await this.server.execute("juliahub.profiles", { uri })) as ProfilesAnswer;
+  }
+
+  private async pickProfile(known: ProfilesAnswer, title: string): Promise<string | undefined> {
+    if (known.profiles.length === 0) {
+      throw new Error(l10n.t("There is no profile to choose: JuliaHub.toml beside the project defines them."));
+    }
+    const current = this.profiles.of(known);
+    const wordOf = (profile: string): string =>
+      [profile === known.default ? l10n.t("default") : "", profile === current ? l10n.t("chosen") : ""].filter(Boolean).join(", ");
+    const items = known.profiles.map((label) => ({ label, description: wordOf(label) }));
+    return (await window.showQuickPick(items, { title, placeHolder: l10n.t("Profile") }))?.label;
+  }
+
+  /** What was chosen here is the default: the profile, and the Julia extension's environment where no JuliaHub.toml says more. */
+  private async addChoices(command: string, argument: Argument): Promise<void> {
+    if (!argument.uri) return;
+    const script = command === "juliahub.submitScript" || command === "juliahub.previewJob";
+    const environment = script && !argument.settings ? await chosenEnvironment(argument.uri) : undefined;
+    if (!environment && (argument.profile || !this.profiles.any)) return;
+    const known = await this.profilesOf(argument.uri);
+    const profile = this.profiles.of(known);
+    if (profile) argument.profile ??= profile;
+    if (environment && !known.file) argument.settings = { environment };
   }
 
   // -- jobs

@@ -17,7 +17,7 @@ const interval = 1000;
 export class Documents implements TextDocumentContentProvider, Disposable {
   private readonly changed = new EventEmitter<Uri>();
   readonly onDidChange = this.changed.event;
-  private readonly disposables: Disposable[] = [];
+  private readonly disposables: { dispose(): unknown }[] = [];
   private readonly watched = new Map<string, string>(); // document's URI → file
 
   constructor(private readonly jobs: Jobs) {
@@ -115,7 +115,6 @@ function toEnd(editor: TextEditor): void {
 
 /** Text without what terminals use to draw: a log may hold progress bars. */
 function plain(text: string): string {
-  // eslint-disable-next-line no-control-regex
   return text.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "").replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\u202a-\u202e\u2066-\u2069]/g, "");
 }
 

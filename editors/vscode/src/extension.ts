@@ -3,10 +3,12 @@
 
 import { commands, env, type ExtensionContext, Uri, window, workspace } from "vscode";
 import type { Middleware, ShowDocumentParams } from "vscode-languageclient/node";
+import { Account } from "./account";
 import { Commands, openAny } from "./commands";
 import { Documents } from "./documents";
 import { Jobs } from "./jobs";
 import { JobsView } from "./jobsView";
+import { Profiles } from "./profiles";
 import { sentence, Server } from "./server";
 import { Settings } from "./settings";
 import { StatusBar } from "./statusBar";
@@ -16,6 +18,8 @@ export interface Api {
   readonly server: Server;
   readonly jobs: Jobs;
   readonly view: JobsView;
+  readonly account: Account;
+  readonly statusBar: StatusBar;
 }
 
 /** How often the whole list is asked for while the view is open and jobs run: how far they are is no news by itself. */
@@ -41,12 +45,16 @@ export async function activate(context: ExtensionContext): Promise<Api> {
   server = running;
   const view = new JobsView(jobs);
   const documents = new Documents(jobs);
-  const ui: Commands = new Commands(context, running, jobs, view, documents);
-  const statusBar = new StatusBar(jobs, running);
+  const profiles = new Profiles(context);
+  const account = new Account();
+  const ui: Commands = new Commands(context, running, jobs, view, documents, profiles);
+  const statusBar = new StatusBar(jobs, running, account, () => ui.currentProfile());
 
   const fetch = async (): Promise<void> => {
     try {
-      if (running.state === "running") jobs.replace(await running.jobs());
+      if (running.state !== "running") return;
+      jobs.replace(await running.jobs());
+      account.put(await running.status() ?? account.status);
     } catch (error) {
       output.warn(`the list of jobs: ${sentence(error)}`);
     }
@@ -55,12 +63,16 @@ export async function activate(context: ExtensionContext): Promise<Api> {
     if (view.tree.visible && jobs.live().length > 0) void fetch();
   }, tick);
   context.subscriptions.push(
-    output, running, jobs, view, documents, ui, statusBar, { dispose: () => clearInterval(timer) },
+    output, running, jobs, view, documents, profiles, account, ui, statusBar, { dispose: () => clearInterval(timer) },
     running.onJobChanged((job) => jobs.put(job)),
+    running.onStatusChanged((status) => account.put(status)),
     running.onDidChangeState((state) => {
       void commands.executeCommand("setContext", "juliahub.ui.canSignIn", running.has("juliahub.signIn"));
       if (state === "running") void fetch();
+      else account.put(undefined);
     }),
+    window.onDidChangeActiveTextEditor(() => void statusBar.look()),
+    profiles.onDidChange(() => void statusBar.look()),
     view.tree.onDidChangeVisibility((e) => e.visible && void fetch()),
     commands.registerCommand("juliahub.ui.restart", () => running.restart().catch(() => running.offerHelp())),
     commands.registerCommand("juliahub.ui.showOutput", () => output.show()),
@@ -73,7 +85,7 @@ export async function activate(context: ExtensionContext): Promise<Api> {
   if (context.globalState.get("submittedOnce")) void commands.executeCommand("setContext", "juliahub.ui.submittedOnce", true);
   // VS Code does not say why an extension did not come up: we do.
   await running.start().catch(() => void running.offerHelp());
-  return { server: running, jobs, view };
+  return { server: running, jobs, view, account, statusBar };
 }
 
 export async function deactivate(): Promise<void> {

@@ -23,7 +23,7 @@ export class JobsView implements TreeDataProvider<Node>, Disposable {
   private readonly changed = new EventEmitter<Node | undefined>();
   readonly onDidChangeTreeData = this.changed.event;
   readonly tree: TreeView<Node>;
-  private readonly disposables: Disposable[] = [];
+  private readonly disposables: { dispose(): unknown }[] = [];
   // A node is known by its identity: the same one has to come back each time.
   private readonly nodes = new Map<string, Node>();
 
@@ -206,7 +206,7 @@ function resultItem(job: Job, node: Node & { type: "result" }): TreeItem {
   const file = fileOf(job, node.name);
   const item = new TreeItem(node.name);
   item.description = [bytes(file?.size ?? -1), file?.path ? l10n.t("downloaded") : ""].filter(Boolean).join(" · ");
-  item.contextValue = file?.path ? "result local" : "result";
+  item.contextValue = ["result", ...(file?.path ? ["local"] : [])].join(" ");
   // The icon that the theme has for files of that name.
   item.resourceUri = Uri.file(file?.path ?? `/${node.name}`);
   item.iconPath = ThemeIcon.File;

@@ -57,12 +57,36 @@ export interface Job {
   settled?: boolean;
   dismissed?: boolean;
   trouble?: string;
+  /** 0–100, of jobs that tell how far they are. */
   percent?: number;
+  /** The first line of the exception that ended it. */
+  message?: string;
   failedAt?: { path: string; line: number };
 }
 
 export const jobsRequest = new RequestType<object, { jobs: Job[] }, void>("juliahub/jobs");
 export const jobDidChange = new NotificationType<Job>("juliahub/jobDidChange");
+
+/** Who is signed in where. */
+export interface Status {
+  /** Its URL; "" where the settings name none that can be used. */
+  server: string;
+  signedIn: boolean;
+  state: "signed-in" | "signed-out" | "expired" | "refused" | "unusable" | "unknown";
+  /** Why not, in a sentence. */
+  reason?: string;
+  user?: string;
+  email?: string;
+  /** The token is that of the environment: signing in and out change nothing. */
+  explicit?: boolean;
+  expires?: string;
+  jobsRunning?: number;
+  /** The one that the editor's settings name. */
+  profile?: string;
+}
+
+export const statusRequest = new RequestType<object, Status, void>("juliahub/status");
+export const statusDidChange = new NotificationType<Status>("juliahub/statusDidChange");
 
 /** The name under which both sides announce these messages. */
 export const experimental = "juliahub";
@@ -81,7 +105,10 @@ export interface SubmitAnswer {
   job?: string;
   reason?: string;
   joined?: boolean;
+  /** Paths of documents that went as the editor shows them. */
   unsaved?: string[];
+  /** What a script job will not have, in sentences. */
+  lacks?: string[];
 }
 
 export interface LogAnswer {

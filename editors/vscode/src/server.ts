@@ -12,7 +12,7 @@ import {
   type LanguageClientOptions, type Middleware, type RegistrationData, State, type StaticFeature,
 } from "vscode-languageclient/node";
 import { packageServer } from "./julia";
-import { experimental, type Job, jobDidChange, jobsRequest } from "./protocol";
+import { experimental, type Job, jobDidChange, jobsRequest, type Status, statusDidChange, statusRequest } from "./protocol";
 
 export type ServerState = "starting" | "running" | "failed" | "stopped";
 
@@ -39,6 +39,8 @@ export class Server implements Disposable {
   readonly onDidChangeState = this.stateChanged.event;
   private readonly jobChanged = new EventEmitter<Job>();
   readonly onJobChanged = this.jobChanged.event;
+  private readonly statusChanged = new EventEmitter<Status>();
+  readonly onStatusChanged = this.statusChanged.event;
 
   state: ServerState = "stopped";
   /** What is wrong while the state is "failed". */
@@ -88,6 +90,7 @@ export class Server implements Disposable {
   dispose(): void {
     this.stateChanged.dispose();
     this.jobChanged.dispose();
+    this.statusChanged.dispose();
   }
 
   /** Sends a command of the server; rejects with its sentence. */
@@ -100,6 +103,14 @@ export class Server implements Disposable {
 
   async jobs(): Promise<Job[]> {
     return (await this.client?.sendRequest(jobsRequest, {}))?.jobs ?? [];
+  }
+
+  /** Who is signed in; undefined where the server is one that does not tell. */
+  async status(): Promise<Status | undefined> {
+    const offered = this.client?.initializeResult?.capabilities.experimental as Record<string, unknown> | undefined;
+    const messages = offered?.[experimental];
+    if (!this.client || !messages || typeof messages !== "object" || !("status" in messages)) return undefined;
+    return this.client.sendRequest(statusRequest, {});
   }
 
   /** Tells the server that settings have changed which it cannot see changing. */
@@ -147,6 +158,7 @@ export class Server implements Disposable {
     client.registerFeature(announce);
     tolerateOthers(client, this.output);
     client.onNotification(jobDidChange, (job) => this.jobChanged.fire(job));
+    client.onNotification(statusDidChange, (status) => this.statusChanged.fire(status));
     client.onDidChangeState(({ newState }) => {
       if (this.client !== client) return;
       if (newState === State.Running) this.setState("running");
@@ -269,7 +281,9 @@ export async function findServer(context: ExtensionContext, set: string): Promis
   }
   const name = process.platform === "win32" ? "juliahub-lsp.exe" : "juliahub-lsp";
   const directories = (process.env["PATH"] ?? "").split(delimiter).filter(Boolean);
-  for (const path of [...directories.map((d) => join(d, name)), context.asAbsolutePath(join("bin", name))]) {
+  // A package for one platform has its server in bin/, one for several has a directory for each.
+  const bundled = [join("bin", `${process.platform}-${process.arch}`, name), join("bin", name)];
+  for (const path of [...directories.map((d) => join(d, name)), ...bundled.map((p) => context.asAbsolutePath(p))]) {
     if (await isExecutable(path)) return path;
   }
   throw new NotFoundError(l10n.t("The JuliaHub language server (juliahub-lsp) was not found: install it on your PATH, or set its path."));

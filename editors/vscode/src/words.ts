@@ -77,7 +77,7 @@ export function dollars(amount: number): string {
 /** One line for a list: state, progress, time, cost where it is a cent or more. */
 export function summary(job: Job, now: number): string {
   const parts = [stateWord(job.state)];
-  if (job.state === "running" && job.percent !== undefined) parts[0] += ` ${Math.floor(job.percent)} %`;
+  if (job.state === "running" && job.percent !== undefined) parts.push(`${parts.pop() ?? ""} ${Math.floor(job.percent)} %`);
   const ran = elapsed(job, now);
   if (ran !== undefined) parts.push(duration(ran));
   const spent = cost(job, now);
@@ -100,4 +100,9 @@ export function groupOf(job: Job, now: number): Group {
   if (isLive(job.state)) return "running";
   const day = (ms: number): string => new Date(ms).toDateString();
   return day(Date.parse(job.ended ?? job.created)) === day(now) ? "today" : "older";
+}
+
+/** A server as people know it: without the scheme. */
+export function hostOf(server: string): string {
+  return server.replace(/^https?:\/\//, "").replace(/\/$/, "");
 }

@@ -66,6 +66,12 @@ async function open(dir, ending, vsix) {
   const workspace = join(dir, "weather");
   mkdirSync(workspace);
   for (const name of ["pi.jl", "fails.jl", "project", "Greetings"]) cpSync(join(examples, name), join(workspace, name), { recursive: true });
+  // Two folders, one of them with a name that has to be encoded.
+  const folders = [workspace, join(dir, "more données")];
+  mkdirSync(folders[1]);
+  writeFileSync(join(folders[1], "here.jl"), 'println("here")\n');
+  const both = join(dir, "both.code-workspace");
+  writeFileSync(both, JSON.stringify({ folders: folders.map((path) => ({ path })) }));
   const user = join(dir, "user"), extensions = join(dir, "extensions"), home = join(dir, "home");
   for (const d of [join(user, "User"), join(user, "Machine"), extensions, home]) mkdirSync(d, { recursive: true });
   writeFileSync(join(user, "User/settings.json"), JSON.stringify(settings, undefined, 2));
@@ -73,16 +79,23 @@ async function open(dir, ending, vsix) {
   if (!vsix) writeFileSync(join(user, "Machine/settings.json"), JSON.stringify({ "juliahubLsp.path": SERVER }));
 
   const env = {
-    ...process.env, HOME: home, XDG_RUNTIME_DIR: dir, XDG_STATE_HOME: join(home, "state"), XDG_CACHE_HOME: join(home, "cache"),
+    ...process.env, JULIAHUB_TOKEN: undefined, HOME: home, XDG_RUNTIME_DIR: dir, XDG_STATE_HOME: join(home, "state"), XDG_CACHE_HOME: join(home, "cache"),
     XDG_CONFIG_HOME: join(home, "config"), XDG_DATA_HOME: join(home, "data"), JULIA_DEPOT_PATH: join(home, "depot"),
   };
   const emulator = start([SERVER, "emulator", "--julia", JULIA || "none", "--data", join(dir, "emulator")], env, "inherit", ending);
   const [line] = await once(createInterface(emulator.stdout), "line");
   const hub = JSON.parse(line);
   if (process.env.CI && hub.simulated) throw new Error("CI has no Julia: run make julia first");
+  // Signed in as by Julia's package manager.
+  const auth = await fetch(`${hub.url}/emulator/auth.toml`, { method: "POST", headers: { Authorization: `Bearer ${hub.token}` } });
+  if (!auth.ok) throw new Error(`no auth.toml: ${auth.status}`);
+  const servers = join(env.JULIA_DEPOT_PATH, "servers", new URL(hub.url).host.replace(":", "_"));
+  mkdirSync(servers, { recursive: true });
+  writeFileSync(join(servers, "auth.toml"), await auth.text(), { mode: 0o600 });
   Object.assign(env, {
-    JULIA_PKG_SERVER: hub.url, JULIAHUB_TOKEN: hub.token, SIMULATED: hub.simulated ? "yes" : "",
+    JULIA_PKG_SERVER: hub.url, JULIAHUB_TEST_TOKEN: hub.token, SIMULATED: hub.simulated ? "yes" : "",
     JULIAHUB_TEST_REPORT: join(dir, "report.txt"),
+    JULIAHUB_TEST_FIXTURE: join(extension, "../../lsp/lsptest/clients/vscode.json"),
   });
 
   const profile = ["--user-data-dir", user, "--extensions-dir", extensions];
@@ -110,7 +123,7 @@ async function open(dir, ending, vsix) {
       "--disable-component-update", "--disable-sync", "--font-render-hinting=none"],
   });
   ending.push(() => context.close());
-  return { dir, workspace, origin, hub, context, page: context.pages()[0] ?? (await context.newPage()), simulated: hub.simulated };
+  return { dir, workspace, both, origin, hub, context, page: context.pages()[0] ?? (await context.newPage()), simulated: hub.simulated };
 }
 
 /** Starts a process that is ended, with its children, when the session is. */

@@ -1,0 +1,20 @@
+// Who is signed in, where, and the profile that counts: as the server tells it.
+
+import { type Disposable, EventEmitter } from "vscode";
+import type { Status } from "./protocol";
+
+export class Account implements Disposable {
+  private readonly changed = new EventEmitter<void>();
+  readonly onDidChange = this.changed.event;
+  status: Status | undefined;
+
+  /** Takes what the server told; undefined while there is no server. */
+  put(status: Status | undefined): void {
+    this.status = status;
+    this.changed.fire();
+  }
+
+  dispose(): void {
+    this.changed.dispose();
+  }
+}
