@@ -62,6 +62,8 @@ type Plan struct {
 	Script string `json:"-"`
 	// Manifest is the path in the bundle of the environment's manifest; "" = none.
 	Manifest string `json:"-"`
+	// ManifestText is that manifest as it is in the bundle.
+	ManifestText []byte `json:"-"`
 	// Outside lists what lies outside Root and would be sent or was refused:
 	// absolute targets of links and path packages, sorted.
 	Outside []string `json:"-"`

@@ -3,6 +3,7 @@ package bundle
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -123,5 +124,58 @@ func TestSources(t *testing.T) {
 		if got := string(p.content[path]); got != want {
 			t.Errorf("%s:\n%s\nwant\n%s", path, got, want)
 		}
+	}
+}
+
+// TestWithoutManifest leaves every manifest of the root and the environment out,
+// and says whose paths the job will not know.
+func TestWithoutManifest(t *testing.T) {
+	entry := "[[deps.DevA]]\npath = \"../a\"\nuuid = \"0d733eb5-97ac-4a4a-9738-000000000001\"\n"
+	dir := lay(t, map[string]string{
+		"p/Project.toml": "[deps]\nDevA = \"0d733eb5-97ac-4a4a-9738-000000000001\"\n", "p/Manifest.toml": manifestHead + entry,
+		"p/Manifest-v1.11.toml": manifestHead, "p/data/Manifest.toml": "", "p/e/s.jl": "",
+		"p/e/Project.toml": "manifest = \"mine.toml\"\n", "p/e/mine.toml": manifestHead, "a/Project.toml": packageA,
+	})
+	p := mustPlan(t, Options{Dir: filepath.Join(dir, "p"), Script: filepath.Join(dir, "p/e/s.jl"), Julia: "1.10", WithoutManifest: true})
+	expect(t, "files", filePaths(p), []string{"Project.toml", "data/Manifest.toml", "e/Project.toml", "e/s.jl"})
+	expect(t, "warnings", codes(p), []string{"paths-lost Manifest.toml"})
+	if p.Manifest != "" || p.ManifestSHA256 != "" {
+		t.Errorf("the manifest is %s, %s", p.Manifest, p.ManifestSHA256)
+	}
+	var out []string
+	for _, e := range p.Excluded {
+		out = append(out, e.Path+": "+e.Reason)
+	}
+	expect(t, "excluded", out, []string{"Manifest-v1.11.toml: " + reasonUnwanted.String(), "Manifest.toml: " + reasonUnwanted.String(), "e/mine.toml: " + reasonUnwanted.String()})
+}
+
+// TestResolveWorkspace resolves the workspace as a whole, in its root.
+func TestResolveWorkspace(t *testing.T) {
+	dir := lay(t, map[string]string{
+		"ws/Project.toml": "[workspace]\nprojects = [\"m\"]\n", "ws/Manifest.toml": manifestHead,
+		"ws/m/Project.toml": "[sources]\nDevA = {path = \"../../a\"}\n", "a/Project.toml": packageA, "out/Project.toml": "",
+	})
+	exe, _ := fakeJulia(t, manifestHead+"[[deps.DevA]]\npath = \""+dir+"/a\"\n")
+	script := string(readFile(t, exe))
+	script = strings.ReplaceAll(strings.Replace(script, `cp "$dir/Project.toml"`, `cp "$dir/m/Project.toml"`, 1), "1.11.2", "1.12.1")
+	if err := os.WriteFile(exe, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	o := ResolveOptions{Dir: filepath.Join(dir, "ws/m"), JuliaExe: exe}
+	r, err := Resolve(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := r.Write(); err != nil || !changed {
+		t.Errorf("%v, %v", changed, err)
+	}
+	if got, want := string(readFile(t, filepath.Join(dir, "ws/Manifest.toml"))), manifestHead+"[[deps.DevA]]\npath = \"../a\"\n"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "ws/Project.toml"), []byte("[workspace]\nprojects = [\"m\", \"../out\"]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Resolve(context.Background(), o); err == nil || !strings.Contains(err.Error(), "outside of it") {
+		t.Error(err)
 	}
 }

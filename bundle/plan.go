@@ -462,6 +462,7 @@ func (b *builder) hashManifest() {
 			}
 		}
 	}
+	p.ManifestText = text
 	sum := sha256.Sum256(text)
 	p.ManifestSHA256 = hex.EncodeToString(sum[:])
 }

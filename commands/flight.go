@@ -22,6 +22,7 @@ type flight struct {
 	ctx     context.Context // ends when it is cancelled before it is sent
 	done    chan struct{}   // closed at the end
 	err     error           // why there is no job; read it after done
+	offs    int             // sign-ins called off on its server before it began
 
 	mu        sync.Mutex // guards what follows
 	cancel    context.CancelFunc
@@ -140,6 +141,7 @@ func (s *Session) takeOff(q *request, a arrival) (f *flight, joined bool, err er
 	f = &flight{id: s.cfg.NewID(), request: q, done: make(chan struct{})}
 	f.alias = s.alias(q)
 	f.ctx, f.cancel = context.WithCancel(s.ctx)
+	f.offs = s.signInsOff[q.server]
 	s.flights[f.id] = f
 	s.own[f.id] = true
 	s.mu.Unlock()

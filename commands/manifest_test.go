@@ -1,6 +1,9 @@
 package commands_test
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -212,5 +215,45 @@ func TestResolveManifestWithJulia(t *testing.T) {
 		if !strings.Contains(string(after), want) {
 			t.Errorf("%s is missing in\n%s", want, after)
 		}
+	}
+}
+
+// TestSubmitWithoutManifest keeps the manifest here, in both kinds of jobs.
+func TestSubmitWithoutManifest(t *testing.T) {
+	var manifests []string
+	w := newWorld(t, emulator.Config{Simulate: func(_ context.Context, s *emulator.Stage) error {
+		manifests = append(manifests, s.Manifest)
+		if s.Bundle != "" {
+			tar, err := os.ReadFile(s.Bundle)
+			has := func(name string) bool { return bytes.Contains(tar, []byte("work/"+name)) }
+			manifests = append(manifests, fmt.Sprint(err, has("Project.toml"), has("Manifest.toml")))
+		}
+		return nil
+	}})
+	w.write("Project.toml", "[deps]\n")
+	w.write("Manifest.toml", "manifest_format = \"2.0\"\n")
+	path := w.write("run.jl", "println(1)\n")
+	s, ui := w.session()
+	for _, submit := range []func(context.Context, commands.Input) (commands.Submission, error){s.SubmitScript, s.SubmitAppBundle} {
+		sub, err := submit(t.Context(), script(path, commands.SubmitArgs{WithoutManifest: true, Wait: true}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ui.await("the job's end", func() bool { return ui.jobs[sub.Submission].Settled })
+	}
+	if got := strings.Join(manifests, "|"); got != "||<nil> true false" {
+		t.Errorf("the jobs had %q", got)
+	}
+	again, err := s.Rerun(t.Context(), ofJob(commands.JobArgs{Wait: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the job's end", func() bool { return ui.jobs[again.Submission].Settled })
+	if last := manifests[len(manifests)-1]; last != "<nil> true false" {
+		t.Errorf("the job that ran again had %q", last)
+	}
+	_, err = s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{WithoutManifest: true, Settings: map[string]json.RawMessage{"sysimage": []byte("true")}}))
+	if err == nil || !strings.Contains(err.Error(), "system image") {
+		t.Errorf("a system image of nothing: %v", err)
 	}
 }

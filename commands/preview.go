@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -199,19 +198,20 @@ func (s *Session) preview(ctx context.Context, q *request) (JobPreview, error) {
 		Nodes: max(1, profile.NNodes), LimitHours: profile.LimitHours, Env: profile.Env, Unsaved: q.unsaved,
 		Results: filepath.Join(r.ResultsIn, filepath.FromSlash(r.ResultsDir)),
 	}
-	manifest := env.manifestSHA256()
+	manifest, sum := env.manifest, env.manifestSHA256()
 	var plan *bundle.Plan
 	if q.kind == track.KindAppBundle {
 		if plan, err = s.planOf(ctx, q); err != nil {
 			return JobPreview{}, err
 		}
-		p.Bundle, p.Code, manifest = summaryOf(plan), plan.Driver(), plan.ManifestSHA256
+		p.Bundle, p.Code = summaryOf(plan), plan.Driver()
+		manifest, sum = string(plan.ManifestText), plan.ManifestSHA256
 	}
 	last, sent := s.lastSent(q.key())
 	if sent {
-		p.Last, p.Changes = last.Submission, s.changesSince(&last, q, manifest)
+		p.Last, p.Changes = last.Submission, s.changesSince(&last, q, manifest, sum)
 		if plan != nil {
-			p.Changes = append(p.Changes, s.bundleChanges(&last, plan)...)
+			p.Changes = append(p.Changes, s.bundleChanges(&last, plan, unsavedTexts(q.in))...)
 		}
 	}
 	p.Lacks = s.lacks(q)
@@ -233,74 +233,30 @@ func (s *Session) preview(ctx context.Context, q *request) (JobPreview, error) {
 	p.Node, p.PricePerHour = node.String(), node.PricePerHour*float64(p.Nodes)
 	p.MostCost = p.PricePerHour * float64(p.LimitHours)
 	if sent && last.Node != "" && last.Node != p.Node {
-		p.Changes = append(p.Changes, fmt.Sprintf("node: %s became %s", last.Node, p.Node))
+		p.Changes = append(p.Changes, fmt.Sprintf("node: %s → %s", last.Node, p.Node))
 	}
 	return p, nil
 }
 
 // changesSince says what a submission would send otherwise than the last one
 // of the file did.
-func (s *Session) changesSince(r *track.Record, q *request, manifest string) (changes []string) {
-	change := func(format string, args ...any) { changes = append(changes, fmt.Sprintf(format, args...)) }
-	if r.Kind != q.kind {
-		change("it went as %s", r.Kind)
+func (s *Session) changesSince(r *track.Record, q *request, manifest, sum string) (changes []string) {
+	before, kept := s.sentFactsOf(r.Submission)
+	now := factsSent(q, manifest)
+	if kept {
+		changes = before.changes(now)
 	}
-	if r.Profile != q.settings.ProfileName {
-		change("profile: %q became %q", r.Profile, q.settings.ProfileName)
-	}
-	if limit := q.settings.Profile.LimitHours; r.LimitHours != limit {
-		change("time limit: %d h became %d h (0 = none)", r.LimitHours, limit)
-	}
-	if nodes := max(1, q.settings.Profile.NNodes); r.Nodes != nodes {
-		change("nodes: %d became %d", r.Nodes, nodes)
-	}
-	if old, now := r.Provenance["manifest_sha256"], manifest; r.Kind == q.kind && old != now {
-		change("the manifest: %s became %s", shortHash(old), shortHash(now))
+	same := maps.Equal(before.Packages, now.Packages) && before.Julia == now.Julia && before.WithoutManifest == now.WithoutManifest
+	if old := r.Provenance["manifest_sha256"]; r.Kind == q.kind && old != sum && (same || !kept) {
+		changes = append(changes, "the manifest: other text, the same packages")
 	}
 	if text, err := s.submittedText(r.Submission); err == nil {
 		if added, removed := changedLines(text, q.whole); added+removed > 0 {
-			change("the script: %d lines added, %d removed", added, removed)
+			changes = append(changes, fmt.Sprintf("the script: %d lines added, %d removed", added, removed))
 		}
 	}
 	return changes
 }
-
-// bundleChanges compares the files of a bundle with those that were sent.
-func (s *Session) bundleChanges(r *track.Record, plan *bundle.Plan) (changes []string) {
-	before := s.sentList(r.Submission)
-	if before == nil {
-		return nil
-	}
-	var added, removed, touched []string
-	for _, f := range plan.Files {
-		size, had := before[f.Path]
-		delete(before, f.Path)
-		info, err := os.Stat(localFile(plan, f))
-		switch {
-		case !had:
-			added = append(added, f.Path)
-		case size != f.Bytes || err == nil && info.ModTime().After(r.Created):
-			touched = append(touched, f.Path)
-		}
-	}
-	removed = slices.Sorted(maps.Keys(before))
-	for _, list := range []struct {
-		what  string
-		files []string
-	}{{"added", added}, {"removed", removed}, {"changed or touched", touched}} {
-		if n := len(list.files); n > 0 {
-			names := strings.Join(list.files[:min(n, mostNamed)], ", ")
-			if n > mostNamed {
-				names += ", …"
-			}
-			changes = append(changes, fmt.Sprintf("files %s: %d (%s)", list.what, n, names))
-		}
-	}
-	return changes
-}
-
-// mostNamed is how many changed files are named.
-const mostNamed = 10
 
 func shortHash(sum string) string {
 	if sum == "" {

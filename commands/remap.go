@@ -173,11 +173,7 @@ func (s *Session) keepFiles(id string, plan *bundle.Plan, unsaved map[string][]b
 		}
 		files[file.Path] = kept
 	}
-	sizes := map[string]int64{}
-	for _, file := range plan.Files {
-		sizes[file.Path] = file.Bytes
-	}
-	if err := errors.Join(s.keepBeside(id, ".files.gz", files), s.keepBeside(id, ".bundle.gz", sizes)); err != nil {
+	if err := errors.Join(s.keepBeside(id, ".files.gz", files), s.keepBeside(id, treeSuffix, treeOf(plan))); err != nil {
 		s.log.Warn("cannot keep the list of bundled files", "error", err)
 	}
 }
@@ -206,17 +202,6 @@ func localFile(plan *bundle.Plan, file bundle.File) string {
 		local = filepath.Join(plan.Root, local)
 	}
 	return local
-}
-
-// sentList reads the sizes of the files that an appbundle held, by their paths
-// in it; nil = not kept.
-func (s *Session) sentList(submission string) map[string]int64 {
-	var sizes map[string]int64
-	if err := s.readBeside(submission, ".bundle.gz", &sizes); err != nil {
-		s.log.Info("the list of bundled files is not kept", "submission", submission, "error", err)
-		return nil
-	}
-	return sizes
 }
 
 func (s *Session) readBeside(submission, suffix string, into any) error {

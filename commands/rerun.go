@@ -40,6 +40,9 @@ func (s *Session) Rerun(ctx context.Context, in Input) (Submission, error) {
 	again := in
 	again.File = &doc
 	again.Args = &SubmitArgs{URI: doc.URI, Profile: r.Profile, Wait: waits(in)}
+	if sent, ok := s.sentFactsOf(r.Submission); ok {
+		again.Args.(*SubmitArgs).WithoutManifest = sent.WithoutManifest
+	}
 	if r.Range[0] > 0 {
 		again.Args.(*SubmitArgs).Range = &Range{Start: Position{Line: r.Range[0] - 1}, End: Position{Line: r.Range[1] - 1, Character: 1}}
 	}

@@ -98,6 +98,8 @@ type Session struct {
 	views viewBoard
 	inUse inUse // projects that Julia is resolving
 
+	signInsOff map[string]int // how many sign-ins the person called off, by server; guarded by mu
+
 	status chan struct{} // holds one hint that the Status may have changed
 }
 
@@ -137,7 +139,7 @@ func New(cfg Config) (*Session, error) {
 		clients: map[string]Client{}, flights: map[string]*flight{}, arriving: map[string]*arrivals{},
 		own: map[string]bool{}, answered: map[string]string{}, told: map[string]bool{}, nodes: map[string]nodeList{}, images: map[string]imageList{},
 		asking: map[string]bool{}, open: map[string]*openBundle{}, sent: map[string]map[string]sentFile{},
-		slots: make(chan struct{}, atOnce), status: make(chan struct{}, 1),
+		slots: make(chan struct{}, atOnce), signInsOff: map[string]int{}, status: make(chan struct{}, 1),
 	}
 	s.user, _ = settings.Resolve(settings.Layers{}) // the defaults have no problems
 	s.views.init()

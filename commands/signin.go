@@ -66,7 +66,7 @@ func (s *Session) signIn(ctx context.Context, server string) error {
 	host := hostOf(server)
 	var task Task
 	err = client.SignIn(ctx, func(p jobapi.SignInPrompt) error {
-		task = s.cfg.UI.Begin(s.ctx, Work{Title: "Signing in to " + host, Message: "waiting for you in the browser", Cancel: func() { cancel(errSignInCancelled) }})
+		task = s.cfg.UI.Begin(s.ctx, Work{Title: "Signing in to " + host, Message: "waiting for you in the browser", Cancel: func() { s.callOff(server, cancel) }})
 		text := fmt.Sprintf("Sign in to %s at %s", host, p.URL)
 		if p.Code != "" {
 			text += " and check that the page shows the code " + p.Code
@@ -92,6 +92,22 @@ func (s *Session) signIn(ctx context.Context, server string) error {
 	return err
 }
 
+// callOff calls a sign-in off, for whoever waits for it and for every submission
+// that is on its way to it.
+func (s *Session) callOff(server string, cancel context.CancelCauseFunc) {
+	s.mu.Lock()
+	s.signInsOff[server]++
+	s.mu.Unlock()
+	cancel(errSignInCancelled)
+}
+
+// calledOff reports whether a sign-in was called off since a submission began.
+func (s *Session) calledOff(f *flight) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.signInsOff[f.request.server] != f.offs
+}
+
 // needsSignIn reports whether signing in may mend an error.
 func needsSignIn(err error) bool {
 	e, ok := errors.AsType[*jobapi.AuthError](err)
@@ -105,6 +121,9 @@ func (s *Session) signedIn(f *flight, work func() error) error {
 	err := work()
 	if err == nil || f.request.args.Wait && !s.cfg.SignIn || !needsSignIn(err) {
 		return err
+	}
+	if s.calledOff(f) {
+		return fmt.Errorf("%w: %w", errSignInCancelled, err)
 	}
 	if signErr := s.signIn(f.ctx, f.request.server); signErr != nil {
 		if errors.Is(signErr, errSignInCancelled) {

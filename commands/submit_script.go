@@ -19,6 +19,7 @@ func (s *Session) addScript(f *flight, sub *jobapi.Submission) error {
 	if err != nil {
 		return err
 	}
+	s.keepFacts(f, env.manifest)
 	sub.Code = f.request.text
 	sub.ProjectTOML, sub.ManifestTOML = env.project, env.manifest
 	sub.ManifestSHA256 = env.manifestSHA256()
