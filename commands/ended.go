@@ -17,34 +17,33 @@ import (
 // autoMost is how much automatic download takes of one job.
 const autoMost = 100 << 20
 
-// jobEnded does the work at a job's end: the rest of the log, the place of the
-// failure, the results if that is configured. It runs in one process only.
-func (s *Session) jobEnded(ctx context.Context, r track.Record) error {
-	client, err := s.client(r.Server)
-	if err != nil {
-		return err
-	}
-	if !r.Unwatched && !r.Dismissed {
-		if _, err := s.tracker.CatchUp(ctx, r); err != nil && !gone(err) {
+// jobEnded does the work at a job's end: the place of the failure, the results
+// if that is configured. It runs in one process only. Where nobody read the log
+// (nil), its last page tells what there is to tell.
+func (s *Session) jobEnded(ctx context.Context, r track.Record, log []jobapi.LogMessage) error {
+	if log == nil {
+		client, err := s.client(r.Server)
+		if err != nil {
 			return err
 		}
-	}
-	page, err := client.Logs(ctx, r.Job, jobapi.LogQuery{Entries: jobapi.MaxLogEntries})
-	if err != nil && !gone(err) {
-		return err
+		page, err := client.Logs(ctx, r.Job, jobapi.LogQuery{Entries: jobapi.MaxLogEntries})
+		if err != nil && !gone(err) {
+			return err
+		}
+		log = page.Messages
 	}
 	paths := s.pathsOf(&r)
 	last := ""
-	for i := range page.Messages {
-		if text := lastLine(page.Messages[i].Message); text != "" {
+	for i := range log {
+		if text := lastLine(log[i].Message); text != "" {
 			last = text
 		}
 	}
-	_, err = s.update(r.Submission, func(r *track.Record) {
+	_, err := s.update(r.Submission, func(r *track.Record) {
 		if r.State == track.Failed {
-			r.Failure = findFailure(page.Messages, paths)
+			r.Failure = findFailure(log, paths)
 		}
-		r.Warnings = findWarnings(page.Messages, paths)
+		r.Warnings = findWarnings(log, paths)
 		if last != "" {
 			r.LastLine = last
 		}

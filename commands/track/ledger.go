@@ -419,18 +419,6 @@ func (l *Ledger) lock(submission string) (unlock func(), err error) {
 	return func() { _ = f.Unlock() }, nil
 }
 
-// withDir opens a file, and once more after making its directory if that is missing.
-func withDir(path string, open func() error) error {
-	err := open()
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("make the directory of %s: %w", path, err)
-	}
-	return open()
-}
-
 // Hold locks a submission for as long as its owner lives, so that no other
 // process takes it for interrupted. ok is false when someone else holds it.
 func (l *Ledger) Hold(submission string) (release func(), ok bool, err error) {
@@ -458,17 +446,7 @@ func (l *Ledger) Hold(submission string) (release func(), ok bool, err error) {
 // Lead tries to become the one process that polls, downloads and asks. The
 // lock is on a file that is never renamed or removed.
 func (l *Ledger) Lead() (release func(), ok bool, err error) {
-	path := filepath.Join(l.dir, "locks", "lead")
-	var f *flock.Flock
-	err = withDir(path, func() error {
-		f = flock.New(path)
-		ok, err = f.TryLock()
-		return err
-	})
-	if err != nil {
-		return nil, false, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return func() { _ = f.Unlock() }, ok, nil
+	return tryLock(filepath.Join(l.dir, "locks", "lead"))
 }
 
 func readFile(path string) ([]byte, stamp, error) {

@@ -1,7 +1,6 @@
 package track
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,144 +18,9 @@ import (
 	"juliahub-lsp/jobapi"
 )
 
-const (
-	// mostFollowed is how many logs are followed at a time.
-	mostFollowed = 4
-	// partSize is the size at which job.log is put aside as a part: an editor
-	// opens that much at once.
-	partSize = 10 << 20
-	// readFor is how long a log is followed after someone asked for it.
-	readFor = 10 * time.Minute
-)
-
-// follower is one goroutine that follows one log.
-type follower struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-}
-
-// WantLog makes the log of a job be followed for some minutes, also when its
-// progress is not shown.
-func (t *Tracker) WantLog(submission string) {
-	t.mu.Lock()
-	t.wanted[submission] = time.Now().Add(readFor)
-	t.mu.Unlock()
-	t.Kick()
-}
-
-// follow starts and stops followers: first the logs that someone opened here,
-// then, in the process that leads, those of the newest jobs that run.
-func (t *Tracker) follow(ctx context.Context, lead bool) {
-	now := time.Now()
-	t.mu.Lock()
-	opened := map[string]bool{}
-	for id, until := range t.wanted {
-		if now.After(until) {
-			delete(t.wanted, id)
-		} else {
-			opened[id] = true
-		}
-	}
-	t.mu.Unlock()
-	running := t.cfg.Ledger.Select(func(r *Record) bool { return r.State == Running })
-	wanted := map[string]Record{}
-	for _, r := range running {
-		if opened[r.Submission] && len(wanted) < mostFollowed {
-			wanted[r.Submission] = r
-		}
-	}
-	for _, r := range running {
-		if lead && !r.Unwatched && !r.Dismissed && len(wanted) < mostFollowed {
-			wanted[r.Submission] = r
-		}
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for id, f := range t.followers {
-		if _, ok := wanted[id]; !ok {
-			f.cancel()
-			delete(t.followers, id)
-		}
-	}
-	for id, r := range wanted {
-		if t.followers[id] == nil {
-			followCtx, cancel := context.WithCancel(ctx)
-			f := &follower{cancel: cancel, done: make(chan struct{})}
-			t.followers[id] = f
-			t.wg.Go(func() {
-				defer close(f.done)
-				defer cancel()
-				t.followOne(followCtx, r)
-			})
-		}
-	}
-}
-
-// unfollow stops following a log and waits until its file is free.
-func (t *Tracker) unfollow(submission string) {
-	t.mu.Lock()
-	f := t.followers[submission]
-	delete(t.followers, submission)
-	t.mu.Unlock()
-	if f != nil {
-		f.cancel()
-		<-f.done
-	}
-}
-
-// followOne follows a log until its end, or until ctx ends.
-func (t *Tracker) followOne(ctx context.Context, r Record) {
-	for {
-		err := t.readLog(ctx, r, func() bool {
-			now, ok := t.cfg.Ledger.Get(r.Submission)
-			return !ok || now.State.Ended()
-		})
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		t.cfg.Logger.Info("cannot follow a log; trying again", "job", r.Job, "error", err)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(max(jitter(slowTick), jobapi.RetryAfter(err))):
-		}
-	}
-}
-
-// ErrLogBusy says that another process is writing this log's file.
-var ErrLogBusy = errors.New("another process follows this log")
-
-// CatchUp writes what there is of a job's log into its file, and returns the
-// file's path. ErrLogBusy says that the file is kept up to date elsewhere.
-func (t *Tracker) CatchUp(ctx context.Context, r Record) (path string, err error) {
-	t.unfollow(r.Submission)
-	return LogFile(t.cfg.Ledger.LogDir(r.Submission)), t.readLog(ctx, r, func() bool { return true })
-}
-
-// readLog writes a job's log into its file as it comes, until its end or, when
-// done says so, until nothing new comes. One process at a time does.
-func (t *Tracker) readLog(ctx context.Context, r Record, done func() bool) error {
-	client, err := t.cfg.Connect(r.Server)
-	if err != nil {
-		return err
-	}
-	log, err := openLog(ctx, t.cfg.Ledger.LogDir(r.Submission))
-	if err != nil {
-		return err
-	}
-	var from *jobapi.LogPosition
-	if log.at.Position.Count > 0 {
-		from = &log.at.Position
-	}
-	end, err := client.FollowLog(ctx, r.Job, from, done, func(before jobapi.LogPosition, messages []jobapi.LogMessage) error {
-		if err := log.add(before, messages); err != nil {
-			return err
-		}
-		t.cfg.Messages(r.Submission, messages)
-		return nil
-	})
-	return errors.Join(err, log.close(end))
-}
+// partSize is the size at which job.log is put aside as a part: an editor opens
+// that much at once.
+const partSize = 10 << 20
 
 // LogFile is the path of the newest part of the log in a log directory.
 func LogFile(dir string) string { return filepath.Join(dir, "job.log") }
@@ -172,7 +36,7 @@ func LogPart(path string, n int) string {
 // neither loses nor doubles a line.
 type logFile struct {
 	dir     string
-	release func()
+	release func() // of the lock that only one process at a time has
 
 	mu    sync.Mutex // guards what follows
 	at    logPlace   // up to here the log is known to be in the file
@@ -195,32 +59,9 @@ const (
 	// soon enough to watch, and a disk write each for few.
 	flushAfter = 200 * time.Millisecond
 	flushSize  = 256 << 10
-	// busyFor is how long to wait for another writer that is only catching up.
-	busyFor = 2 * time.Second
 )
 
-// openLog opens the log in dir for writing; only one process at a time has it.
-func openLog(ctx context.Context, dir string) (*logFile, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the directory of a log: %w", err)
-	}
-	lockCtx, cancel := context.WithTimeout(ctx, busyFor)
-	defer cancel()
-	release, err := lockFile(lockCtx, filepath.Join(dir, "lock"))
-	if err != nil && lockCtx.Err() != nil && ctx.Err() == nil {
-		return nil, ErrLogBusy
-	}
-	if err != nil {
-		return nil, err
-	}
-	l := &logFile{dir: dir, release: release}
-	if err := l.open(); err != nil {
-		release()
-		return nil, err
-	}
-	return l, nil
-}
-
+// open opens the log's file at its place. Its lock is held.
 func (l *logFile) open() error {
 	data, err := os.ReadFile(filepath.Join(l.dir, "place.json"))
 	if err == nil {

@@ -160,6 +160,9 @@ func (r *Record) Live() bool {
 	return !r.State.Ended() && (r.Job != "" || r.State == Unknown || r.State == Submitting)
 }
 
+// shown reports whether the person watches the job.
+func (r *Record) shown() bool { return !r.Unwatched && !r.Dismissed }
+
 // clone returns a copy whose slices are its own. What pointers and maps lead to
 // is never changed in place, only replaced.
 func (r *Record) clone() Record {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +30,11 @@ type fakeServer struct {
 	kills []string
 	clock time.Duration // the server's minus ours
 	long  int           // requests of long lists
+
+	open    map[string]int // log streams, by job
+	most    int            // that were open at a time
+	streams map[string]int // that were opened, by job
+	stuck   error          // what log streams end with
 }
 
 func (f *fakeServer) ServerTime(t time.Time) time.Time { return t.Add(f.clock) }
@@ -71,15 +77,20 @@ func (f *fakeServer) JobURL(id string) string { return "https://hub.example/" + 
 
 // FollowLog brings pages from a place on; when the log goes no further it
 // waits, unless that is the end.
-func (f *fakeServer) FollowLog(ctx context.Context, _ string, from *jobapi.LogPosition, done func() bool,
+func (f *fakeServer) FollowLog(ctx context.Context, id string, from *jobapi.LogPosition, done func() bool,
 	emit func(jobapi.LogPosition, []jobapi.LogMessage) error,
 ) (jobapi.LogPosition, error) {
 	var at jobapi.LogPosition
 	if from != nil {
 		at = *from
 	}
+	defer f.stream(id)()
 	for {
 		f.mu.Lock()
+		if f.stuck != nil {
+			defer f.mu.Unlock()
+			return at, f.stuck
+		}
 		next := f.logs[at.Count:min(at.Count+int64(f.page), int64(len(f.logs)))]
 		f.mu.Unlock()
 		if len(next) == 0 && done() {
@@ -98,6 +109,36 @@ func (f *fakeServer) FollowLog(ctx context.Context, _ string, from *jobapi.LogPo
 		}
 		at.Count += int64(len(next))
 	}
+}
+
+// stream counts an open log stream.
+func (f *fakeServer) stream(id string) (closed func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.open == nil {
+		f.open, f.streams = map[string]int{}, map[string]int{}
+	}
+	f.open[id]++
+	f.streams[id]++
+	n := 0
+	for _, streams := range f.open {
+		n += streams
+	}
+	f.most = max(f.most, n)
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.open[id]--; f.open[id] == 0 {
+			delete(f.open, id)
+		}
+	}
+}
+
+// reading returns the jobs whose logs are being read.
+func (f *fakeServer) reading() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.open))
 }
 
 func (f *fakeServer) set(change func()) {
@@ -129,18 +170,22 @@ func testRecord(id string, now time.Time) Record {
 }
 
 // tracking runs a tracker on a ledger until the test's bubble ends.
-func tracking(t *testing.T, l *Ledger, f *fakeServer) (*Tracker, context.CancelFunc) {
+func tracking(t *testing.T, l *Ledger, f *fakeServer, change ...func(*Config)) (*Tracker, context.CancelFunc) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	tr := New(Config{
+	cfg := Config{
 		Ledger: l, Logger: slog.New(slog.DiscardHandler),
 		Connect:  func(string) (Client, error) { return f, nil },
 		Changed:  func(string) {},
 		Messages: func(string, []jobapi.LogMessage) {},
-		Ended:    func(context.Context, Record) error { return nil },
+		Ended:    func(context.Context, Record, []jobapi.LogMessage) error { return nil },
 		Corrupt:  func(files []string) { t.Errorf("corrupt: %v", files) },
 		NoLocks:  func(err error) { t.Error(err) },
-	})
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	tr := New(cfg)
 	done := make(chan struct{})
 	go func() { tr.Run(ctx); close(done) }()
 	stop := func() { cancel(); <-done }
@@ -574,6 +619,16 @@ func TestLogIsWholeWithNothingTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	catchUp(51)
+}
+
+// openLog opens the log in a directory, as a reading does.
+func openLog(ctx context.Context, dir string) (*logFile, error) {
+	unlock, err := waitLock(ctx, logLock(dir))
+	if err != nil {
+		return nil, err
+	}
+	l := &logFile{dir: dir, release: unlock}
+	return l, l.open()
 }
 
 func TestLogOfAKilledProcess(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,8 +41,9 @@ type Config struct {
 	// Messages passes on new log messages of a followed job, each once per process.
 	Messages func(submission string, messages []jobapi.LogMessage)
 	// Ended does the work at a job's end: only in the process that leads, until
-	// it returns nil once for each job.
-	Ended func(ctx context.Context, r Record) error
+	// it returns nil once for each job. log is the end of the job's log where that
+	// was followed; nil when its last page has to be asked for.
+	Ended func(ctx context.Context, r Record, log []jobapi.LogMessage) error
 	// Corrupt tells of records that could not be read.
 	Corrupt func(files []string)
 	// NoLocks tells that the file system cannot lock: this process only reads.
@@ -88,18 +88,26 @@ type Tracker struct {
 	servers  map[string]*server
 	running  map[string]time.Time // when a job was first seen running
 	searches map[string]*search   // submissions being looked for
+	began    time.Time
+	seen     map[string]bool // jobs that were alive in an earlier round
+	beyond   map[string]bool // running jobs that had no place for their log
+	// When a place for a log was given up, asked for, and first seen to be waited for.
+	yielded, asked, waitedFor time.Time
 
-	mu        sync.Mutex // guards what follows
-	followers map[string]*follower
-	settling  map[string]time.Time // when to try (again); zero = under way
-	wanted    map[string]time.Time // logs that someone reads, until when
+	mu       sync.Mutex // guards what follows
+	readings map[string]*reading
+	tails    map[string]*tail
+	settling map[string]time.Time // when to try (again); zero = under way
+	wanted   map[string]time.Time // logs that someone reads, until when
 }
 
 // server is the state of polling one server.
 type server struct {
-	next     time.Time   // when to ask again
-	failures int         // in a row
-	asked    []time.Time // status requests of the last hour
+	name     string
+	next     time.Time     // when to ask again
+	pace     time.Duration // of the fast tick
+	failures int           // in a row
+	diary    diary
 	absent   map[string]time.Time
 	askedOne map[string]time.Time // when a job was last asked for by id
 }
@@ -120,7 +128,9 @@ func New(cfg Config) *Tracker {
 	return &Tracker{
 		cfg: cfg, kick: make(chan struct{}, 1),
 		servers: map[string]*server{}, running: map[string]time.Time{}, searches: map[string]*search{},
-		followers: map[string]*follower{}, settling: map[string]time.Time{}, wanted: map[string]time.Time{},
+		began: time.Now(), seen: map[string]bool{}, beyond: map[string]bool{},
+		readings: map[string]*reading{}, tails: map[string]*tail{},
+		settling: map[string]time.Time{}, wanted: map[string]time.Time{},
 	}
 }
 
@@ -186,6 +196,9 @@ func (t *Tracker) round(ctx context.Context) {
 	}
 	t.follow(ctx, true)
 	t.settle(ctx)
+	for _, r := range live {
+		t.seen[r.Submission] = r.Job != ""
+	}
 }
 
 func byServer(records []Record) map[string][]Record {
@@ -282,7 +295,10 @@ func (t *Tracker) poll(ctx context.Context, name string, records []Record) {
 	now = time.Now()
 	if err != nil {
 		s.failures++
-		s.next = now.Add(backOff(s.failures, jobapi.RetryAfter(err)))
+		s.next = now.Add(backOff(s.failures))
+		if wait := jobapi.RetryAfter(err); wait > 0 {
+			err = errors.Join(err, s.diary.hush(now, wait))
+		}
 		t.cfg.Logger.Info("cannot ask for the jobs", "server", name, "error", err)
 	} else {
 		s.failures = 0
@@ -294,7 +310,14 @@ func (t *Tracker) poll(ctx context.Context, name string, records []Record) {
 func (t *Tracker) server(name string) *server {
 	s := t.servers[name]
 	if s == nil {
-		s = &server{absent: map[string]time.Time{}, askedOne: map[string]time.Time{}}
+		s = &server{name: name, pace: t.cfg.Tick, absent: map[string]time.Time{}, askedOne: map[string]time.Time{}}
+		var err error
+		if s.diary, err = t.cfg.Ledger.diary(name, time.Now()); err != nil {
+			t.cfg.Logger.Warn("the budget of status requests begins anew", "error", err)
+		}
+		if n := len(s.diary.asked); n > 0 { // by an earlier lead
+			s.next = s.diary.asked[n-1].Add(s.pace)
+		}
 		t.servers[name] = s
 	}
 	return s
@@ -361,8 +384,8 @@ func (t *Tracker) due(s *server, records []Record, now time.Time) time.Time {
 		case r.Job != "":
 			sooner(s.next)
 			// A job that was never seen, or is new, does not wait for the slow tick.
-			if s.failures == 0 && t.new(&r, now) && len(s.asked) > 0 {
-				sooner(s.asked[len(s.asked)-1].Add(t.cfg.Tick))
+			if n := len(s.diary.asked); n > 0 && s.failures == 0 && t.new(&r, now) {
+				sooner(s.diary.asked[n-1].Add(s.pace))
 			}
 		}
 	}
@@ -372,16 +395,18 @@ func (t *Tracker) due(s *server, records []Record, now time.Time) time.Time {
 	if s.failures > 0 && at.Before(s.next) {
 		at = s.next
 	}
-	if free := t.budgetFree(s, now); at.Before(free) {
-		at = free
+	for _, allowed := range []time.Time{s.diary.quiet, s.diary.free(t.budget(s.name, now), now)} {
+		if at.Before(allowed) {
+			at = allowed
+		}
 	}
 	return at
 }
 
 // new reports whether a job deserves the fast tick.
 func (t *Tracker) new(r *Record, now time.Time) bool {
-	// By our clock: the server's may be off.
-	if r.Sent != nil && now.Sub(*r.Sent) < newFor {
+	// By our clock: the server's may be off. Ours may have been set back, too.
+	if r.Sent != nil && now.Sub(*r.Sent).Abs() < newFor {
 		return true
 	}
 	started, ok := t.running[r.Submission]
@@ -393,30 +418,12 @@ func jitter(d time.Duration) time.Duration {
 	return d + time.Duration(rand.Float64()*float64(d)/10)
 }
 
-func backOff(failures int, retryAfter time.Duration) time.Duration {
+func backOff(failures int) time.Duration {
 	d := worst
 	if failures < 7 {
 		d = min(worst, 2*time.Second<<(failures-1))
 	}
-	return max(jitter(d), retryAfter)
-}
-
-// The budget of status requests per user and server and hour.
-const (
-	budgetBase  = 120
-	budgetEach  = 40 // for each submission of the last hour
-	budgetLimit = 600
-)
-
-// budgetFree returns when the budget allows the next request.
-func (t *Tracker) budgetFree(s *server, now time.Time) time.Time {
-	s.asked = slices.DeleteFunc(s.asked, func(at time.Time) bool { return now.Sub(at) >= time.Hour })
-	recent := t.cfg.Ledger.Count(func(r *Record) bool { return r.Sent != nil && now.Sub(*r.Sent) < time.Hour })
-	budget := min(budgetBase+budgetEach*recent, budgetLimit)
-	if len(s.asked) < budget {
-		return now
-	}
-	return s.asked[len(s.asked)-budget].Add(time.Hour)
+	return jitter(d)
 }
 
 // ask gets the list, and what the list no longer holds.
@@ -489,13 +496,13 @@ func (t *Tracker) list(ctx context.Context, client Client, s *server, tracked in
 	}
 	for {
 		callCtx, cancel := statusCall(ctx)
-		s.asked = append(s.asked, time.Now())
+		t.count(s)
 		list, listed, err := client.NewestJobs(callCtx, limit)
 		cancel()
 		if err != nil {
 			return nil, err
 		}
-		if len(unknown) == 0 || listed < limit || limit >= mostListed || reachesBehind(list, serverTime(client, oldest)) {
+		if len(unknown) == 0 || listed < limit || limit >= mostListed || reachesBehind(list, serverTime(client, oldest)) || !t.mayAsk(s, time.Now()) {
 			return list, nil
 		}
 		limit *= 4
@@ -600,11 +607,11 @@ func (t *Tracker) askOne(ctx context.Context, client Client, s *server, r *Recor
 	if t.new(r, now) {
 		pause = t.cfg.Tick
 	}
-	if recent >= perTick || now.Sub(s.askedOne[r.Submission]) < pause {
+	if recent >= perTick || now.Sub(s.askedOne[r.Submission]) < pause || !t.mayAsk(s, now) {
 		return nil, nil
 	}
 	s.askedOne[r.Submission] = now
-	s.asked = append(s.asked, now)
+	t.count(s)
 	callCtx, cancel := statusCall(ctx)
 	defer cancel()
 	job, err := client.Job(callCtx, r.Job)
@@ -730,40 +737,55 @@ func (t *Tracker) pause(now time.Time) time.Duration {
 	return max(wake.Sub(now), 20*time.Millisecond)
 }
 
-// settle starts the work at the end of jobs, at most four at a time, again
-// later when it fails.
+// settle starts the work at the end of jobs, some at a time, again later when it
+// fails.
 func (t *Tracker) settle(ctx context.Context) {
 	ended := t.cfg.Ledger.Select(func(r *Record) bool { return r.State.Ended() && r.Job != "" && !r.Settled })
 	for _, r := range ended {
 		if !t.maySettle(r.Submission, time.Now()) {
 			continue
 		}
+		f := t.ending(ctx, r, t.seen[r.Submission] || r.Sent != nil && r.Sent.After(t.began))
 		t.wg.Go(func() {
-			t.unfollow(r.Submission)
-			err := t.cfg.Ended(ctx, r)
+			log, err := t.endOfLog(ctx, f)
+			if err == nil {
+				err = t.cfg.Ended(ctx, r, log)
+			}
 			if ctx.Err() != nil {
 				return
 			}
-			t.mu.Lock()
-			if err != nil {
-				t.settling[r.Submission] = time.Now().Add(jitter(slowTick))
-			} else {
-				delete(t.settling, r.Submission)
-			}
-			t.mu.Unlock()
-			if err != nil {
-				t.cfg.Logger.Warn("the work at a job's end failed; trying again", "job", r.Job, "error", err)
-				return
-			}
-			t.change(r.Submission, func(r *Record) { r.Settled = true })
+			t.settled(&r, err)
 		})
 	}
 }
+
+// settled notes how the work at a job's end went.
+func (t *Tracker) settled(r *Record, err error) {
+	t.mu.Lock()
+	if err != nil {
+		t.settling[r.Submission] = time.Now().Add(max(jitter(slowTick), jobapi.RetryAfter(err)))
+	} else {
+		delete(t.settling, r.Submission)
+	}
+	t.mu.Unlock()
+	if err != nil {
+		t.cfg.Logger.Warn("the work at a job's end failed; trying again", "job", r.Job, "error", err)
+		return
+	}
+	t.change(r.Submission, func(r *Record) { r.Settled = true })
+}
+
+// settleMost is how many jobs' ends are worked at at a time: those whose logs
+// are read to the end do not hold the others up.
+const settleMost = mostStreams + 4
 
 // maySettle reports whether to begin with a job's end now, and marks it begun.
 func (t *Tracker) maySettle(submission string, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if f := t.readings[submission]; f != nil && !f.toEnd && !f.over() {
+		return false // a command's reading, begun before the end
+	}
 	busy := 0
 	for _, at := range t.settling {
 		if at.IsZero() {
@@ -771,7 +793,7 @@ func (t *Tracker) maySettle(submission string, now time.Time) bool {
 		}
 	}
 	at, known := t.settling[submission]
-	if busy >= 4 || (known && (at.IsZero() || now.Before(at))) {
+	if busy >= settleMost || (known && (at.IsZero() || now.Before(at))) {
 		return false
 	}
 	t.settling[submission] = time.Time{}
