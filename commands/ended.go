@@ -44,6 +44,7 @@ func (s *Session) jobEnded(ctx context.Context, r track.Record, log []jobapi.Log
 			r.Failure = findFailure(log, paths)
 		}
 		r.Warnings = findWarnings(log, paths)
+		learn(r, log)
 		if last != "" {
 			r.LastLine = last
 		}

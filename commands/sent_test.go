@@ -1,7 +1,10 @@
 package commands_test
 
 import (
+	"context"
+	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -116,5 +119,50 @@ func TestPreviewLooksAtLines(t *testing.T) {
 		if got := strings.Join(p.Changes, "\n"); (got == "") != (unsaved == "f() = 1\n") || got != "" && got != "files changed or touched: 1 (helper.jl)" {
 			t.Errorf("with %q: %q", unsaved, got)
 		}
+	}
+}
+
+// TestJuliaOfTheLastJob: what a finished job showed counts for the next one with
+// the same image, also after a restart, and not for another image.
+func TestJuliaOfTheLastJob(t *testing.T) {
+	w := newWorld(t, emulator.Config{Simulate: func(_ context.Context, s *emulator.Stage) error {
+		s.Print("Julia Version 1.9.3\nCommit bed2cd540a1")
+		s.Print("ERROR: LoadError: ArgumentError: no such thing\nand more of it")
+		s.Print("Stacktrace:\n [1] top-level scope at /home/jovyan/code.jl:1\nin expression starting at /home/jovyan/code.jl:1")
+		return errors.New("exit status 1")
+	}})
+	w.write("Project.toml", "[deps]\n")
+	w.write("Manifest-v1.9.toml", "manifest_format = \"2.0\"\n")
+	w.write("JuliaHub.toml", "[profile.other]\nimage = { product = \"standard-batch\", name = \"Julia\" }\n[profile.mine]\njulia = \"1.10\"\n")
+	path := w.write("a.jl", "1\n")
+	s, ui := w.session()
+	if got := s.Facts(t.Context(), script(path, commands.SubmitArgs{})).Julia; got != "" {
+		t.Errorf("nothing ran yet, and it is Julia %q", got)
+	}
+	sub, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the end", func() bool { return ui.jobs[sub.Submission].Settled })
+	if got := ui.jobs[sub.Submission].Reason; got != "ArgumentError: no such thing" {
+		t.Errorf("the reason is %q", got)
+	}
+	closeSession(t, s)
+
+	s, ui = w.session()
+	ui.await("the record", func() bool { return ui.jobs[sub.Submission].Reason != "" })
+	for profile, want := range map[string]string{"": "1.9", "other": "", "mine": "1.10"} {
+		w.write("JuliaHub.toml", "default-profile = \""+profile+"\"\n[profile.other]\nimage = { product = \"standard-batch\", name = \"Julia\" }\n[profile.mine]\njulia = \"1.10\"\n")
+		if profile == "" {
+			w.write("JuliaHub.toml", "")
+		}
+		if got := s.Facts(t.Context(), script(path, commands.SubmitArgs{})).Julia; got != want {
+			t.Errorf("with the profile %q it is Julia %q, want %q", profile, got, want)
+		}
+	}
+	w.write("JuliaHub.toml", "")
+	p, err := s.PreviewJob(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
+	if err != nil || filepath.Base(p.Manifest) != "Manifest-v1.9.toml" {
+		t.Errorf("the manifest is %q, %v", p.Manifest, err)
 	}
 }

@@ -294,6 +294,7 @@ func (s *Session) resolve(ctx context.Context, q *request) error {
 		return argumentError("%s", err)
 	}
 	q.server = server
+	q.settings.Profile.Julia = s.julia(server, q.settings.Profile)
 	return nil
 }
 
@@ -368,6 +369,7 @@ func (s *Session) record(q *request, id string) track.Record {
 		File: q.file, URI: q.uri, Range: q.lines, Digest: q.digest, Profile: q.settings.ProfileName,
 		LimitHours: q.settings.Profile.LimitHours, Nodes: max(1, q.settings.Profile.NNodes),
 		Download: q.settings.Profile.Download, ResultsIn: base, ResultsDir: q.settings.ResultsDirectory,
+		Image:   imageKey(q.settings.Profile.Image),
 		Created: s.cfg.Now().UTC().Round(0),
 	}
 }

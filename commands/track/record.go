@@ -79,6 +79,9 @@ type Record struct {
 	Alias   string `json:"alias,omitempty"`
 	Profile string `json:"profile,omitempty"`
 
+	Image string `json:"image,omitempty"` // the job image that was asked for; "" = the server's default
+	Julia string `json:"julia,omitempty"` // the Julia "1.10" that ran it, once its log showed that
+
 	Node       string   `json:"node,omitempty"`
 	Price      float64  `json:"pricePerHour,omitempty"` // of one node, US dollars
 	Nodes      int      `json:"nodes,omitempty"`
