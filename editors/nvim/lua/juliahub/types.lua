@@ -1,0 +1,95 @@
+---@meta
+-- What the server says beyond the Language Server Protocol: the mirror of
+-- commands/ui.go. Fields that may be missing are those that Go leaves out.
+
+---@alias juliahub.State
+---| "bundling" | "uploading" | "submitting" | "unknown" # before there is a job
+---| "submitted" | "running" | "completed" | "failed" | "stopped" # as a job
+---| "refused" | "cancelled" # ended without one
+
+---@class juliahub.File
+---@field name string
+---@field type string
+---@field size integer bytes; -1 where that is not known
+---@field path? string where it was downloaded to
+
+--- One submission and its job. Times are RFC 3339.
+---@class juliahub.Job
+---@field submission string a UUID; "" for a job that was submitted elsewhere
+---@field job? string jr-…, missing until the server has given it
+---@field state juliahub.State
+---@field status? string the server's own word for the state
+---@field reason? string
+---@field kind? string script or appbundle
+---@field file? string absolute path
+---@field uri? string
+---@field alias? string
+---@field profile? string
+---@field node? string
+---@field pricePerHour? number US dollars, of one node
+---@field nodes? integer
+---@field limitHours? integer 0 or missing: no limit
+---@field server string
+---@field url? string
+---@field created string
+---@field submitted? string
+---@field started? string
+---@field ended? string
+---@field lastLine? string
+---@field logFile? string
+---@field resultsDir? string
+---@field results? juliahub.File[]
+---@field outputs? string JSON, as the job wrote it
+---@field watched? boolean
+---@field settled? boolean the work at the end is done: the log is whole, the place of a failure known
+---@field dismissed? boolean
+---@field trouble? string why the state may be an old one
+---@field percent? number of a job that reports progress
+---@field message? string the first line of what made it fail
+---@field failedAt? { path: string, line: integer } 0-based
+
+--- A row of the server's list, also of jobs that were submitted elsewhere.
+---@class juliahub.ListedJob
+---@field job string
+---@field alias? string
+---@field status string
+---@field submitted? string
+---@field started? string
+---@field ended? string
+---@field submission? string
+---@field file? string
+---@field url? string
+
+--- Who is signed in, and what runs: juliahub/statusDidChange.
+---@class juliahub.Status
+---@field server string URL; "" if the setting cannot be used, which reason says
+---@field signedIn boolean
+---@field state "signed-in"|"signed-out"|"expired"|"refused"|"unusable"|"unknown"
+---@field reason? string a sentence, when not signed in
+---@field user? string
+---@field email? string
+---@field explicit? boolean by JULIAHUB_TOKEN: signing in and out changes nothing
+---@field expires? string
+---@field jobsRunning integer
+---@field profile? string
+
+--- The one argument of the server's commands, as far as the plugin fills it.
+---@class juliahub.Argument
+---@field uri? string
+---@field range? lsp.Range
+---@field profile? string
+---@field kind? string
+---@field job? string
+---@field submission? string
+---@field files? string[]
+---@field hours? integer
+---@field limit? integer
+---@field wait? boolean
+---@field show? boolean
+
+--- vim.g.juliahub
+---@class juliahub.Config
+---@field cmd? string|string[] the server's executable, or its whole command
+---@field icons? "auto"|"unicode"|"ascii"
+---@field open? "split"|"vsplit"|"tab"|"edit" where jobs, logs and texts are opened
+---@field lens? boolean show the server's code lenses
