@@ -50,6 +50,31 @@ func (f *flight) commit() bool {
 	return f.sent
 }
 
+// slot is a submission's place among those that work at a time. One goroutine at
+// a time uses it.
+type slot struct {
+	all  chan struct{}
+	held bool
+}
+
+// take waits for a place; false when ctx ended before there was one.
+func (p *slot) take(ctx context.Context) bool {
+	select {
+	case p.all <- struct{}{}:
+		p.held = true
+	case <-ctx.Done():
+	}
+	return p.held
+}
+
+// leave gives the place away, if there is one.
+func (p *slot) leave() {
+	if p.held {
+		p.held = false
+		<-p.all
+	}
+}
+
 // arrival is a submit command from its arrival to its answer.
 type arrival struct {
 	leave func()
@@ -138,6 +163,7 @@ func (s *Session) takeOff(q *request, a arrival) (f *flight, joined bool, err er
 		s.mu.Unlock()
 		return nil, false, errors.New("shutting down: nothing is submitted any more")
 	}
+	q.slot = &slot{all: s.slots}
 	f = &flight{id: s.cfg.NewID(), request: q, done: make(chan struct{})}
 	f.alias = s.alias(q)
 	f.ctx, f.cancel = context.WithCancel(s.ctx)
@@ -206,11 +232,10 @@ func (s *Session) fly(f *flight, release func(), ask bool) {
 		Cancel: func() { s.goDo(func() { s.cancelSubmission(f.id) }) },
 	})
 	var err error
-	select {
-	case s.slots <- struct{}{}:
+	if f.request.slot.take(f.ctx) {
 		err = s.send(f, task)
-		<-s.slots
-	case <-f.ctx.Done():
+		f.request.slot.leave()
+	} else {
 		err = f.ctx.Err()
 	}
 	f.err = err

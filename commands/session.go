@@ -86,8 +86,8 @@ type Session struct {
 	flights  map[string]*flight
 	arriving map[string]*arrivals // by file
 	own      map[string]bool
-	answered map[string]string // consent of this session, by question
-	told     map[string]bool   // what sayOnce said
+	consents map[string]*consent // of this session, by question
+	told     map[string]bool     // what sayOnce said
 	nodes    map[string]nodeList
 	images   map[string]imageList
 	asking   map[string]bool                // servers whose nodes are being asked for, for hovers
@@ -137,7 +137,7 @@ func New(cfg Config) (*Session, error) {
 	s := &Session{
 		cfg: cfg, log: cfg.Logger, ledger: track.NewLedger(cfg.State),
 		clients: map[string]Client{}, flights: map[string]*flight{}, arriving: map[string]*arrivals{},
-		own: map[string]bool{}, answered: map[string]string{}, told: map[string]bool{}, nodes: map[string]nodeList{}, images: map[string]imageList{},
+		own: map[string]bool{}, consents: map[string]*consent{}, told: map[string]bool{}, nodes: map[string]nodeList{}, images: map[string]imageList{},
 		asking: map[string]bool{}, open: map[string]*openBundle{}, sent: map[string]map[string]sentFile{},
 		slots: make(chan struct{}, atOnce), signInsOff: map[string]int{}, status: make(chan struct{}, 1),
 	}

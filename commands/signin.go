@@ -125,7 +125,9 @@ func (s *Session) signedIn(f *flight, work func() error) error {
 	if s.calledOff(f) {
 		return fmt.Errorf("%w: %w", errSignInCancelled, err)
 	}
-	if signErr := s.signIn(f.ctx, f.request.server); signErr != nil {
+	var signErr error
+	f.request.aside(f.ctx, func() { signErr = s.signIn(f.ctx, f.request.server) })
+	if signErr != nil {
 		if errors.Is(signErr, errSignInCancelled) {
 			return fmt.Errorf("%w: %w", signErr, err)
 		}

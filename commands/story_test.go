@@ -630,7 +630,8 @@ func TestContentFromOutsideIsAskedForOnce(t *testing.T) {
 		}
 		ui.await("the end", func() bool { return ui.jobs[sub.Submission].Settled })
 	}
-	submit() // what is not allowed stays out
+	submit()                              // what is not allowed stays out
+	w.write("Project.toml", "[deps]\n\n") // until something changes, a no is remembered
 	ui.record(func() { ui.answer["outside"] = "Send it along" })
 	submit()
 	submit() // a yes is remembered
@@ -662,6 +663,7 @@ func TestServerOfAProjectIsAskedForOnce(t *testing.T) {
 	if len(ui.asked) != 1 || len(w.hub.Counters()) > 0 {
 		t.Errorf("asked %q, the server was called: %v", ui.asked, w.hub.Counters())
 	}
+	w.write("JuliaHub.toml", "server = \""+w.url+"\"\n\n") // until then a no is remembered
 	ui.record(func() { ui.answer["JuliaHub.toml"] = "Use this server" })
 	var auth *jobapi.AuthError
 	if _, err := s.SubmitScript(t.Context(), script(path, commands.SubmitArgs{Wait: true})); !errors.As(err, &auth) {

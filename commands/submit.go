@@ -47,6 +47,18 @@ type request struct {
 	server   string
 	digest   string
 	unsaved  []string
+	slot     *slot // of a submission; nil = nothing is sent
+}
+
+// aside does what waits for a person, and lets another submission work meanwhile.
+func (q *request) aside(ctx context.Context, wait func()) {
+	if q.slot == nil {
+		wait()
+		return
+	}
+	q.slot.leave()
+	wait()
+	q.slot.take(ctx)
 }
 
 // dir is the directory of the script, "" for a buffer without a file.

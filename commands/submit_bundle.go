@@ -78,7 +78,7 @@ func (s *Session) bundleOptions(ctx context.Context, q *request, client Client) 
 		if d.Path == "" || !within(dir, d.Path) {
 			continue
 		}
-		if o.Unsaved[d.Path], err = s.unsavedBytes(ctx, &d); err != nil {
+		if o.Unsaved[d.Path], err = s.unsavedBytes(ctx, q, &d); err != nil {
 			return bundle.Options{}, err
 		}
 	}
@@ -105,7 +105,7 @@ func (s *Session) bundleOptions(ctx context.Context, q *request, client Client) 
 // unsavedBytes is what an unsaved document puts in the place of its file. The
 // file's byte-order mark stays. Where the editor's text may not be the whole
 // truth, the person is asked.
-func (s *Session) unsavedBytes(ctx context.Context, d *Document) ([]byte, error) {
+func (s *Session) unsavedBytes(ctx context.Context, q *request, d *Document) ([]byte, error) {
 	disk, err := os.ReadFile(d.Path)
 	if err != nil { // never saved
 		return []byte(d.Text), nil
@@ -118,8 +118,14 @@ func (s *Session) unsavedBytes(ctx context.Context, d *Document) ([]byte, error)
 		doubt = "is not UTF-8 on disk, and unsaved in the editor"
 	}
 	const no, yes = "Don't submit", "Send the editor's text"
-	if doubt != "" && s.cfg.UI.Ask(ctx, Warning, fmt.Sprintf("%s %s. Send the editor's text?", d.Path, doubt), no, yes) != yes {
-		return nil, fmt.Errorf("%s %s: save it first", d.Path, doubt)
+	if doubt != "" {
+		answer := no
+		q.aside(ctx, func() {
+			answer = s.cfg.UI.Ask(ctx, Warning, fmt.Sprintf("%s %s. Send the editor's text?", d.Path, doubt), no, yes)
+		})
+		if answer != yes {
+			return nil, fmt.Errorf("%s %s: save it first", d.Path, doubt)
+		}
 	}
 	const mark = "\ufeff"
 	if bytes.HasPrefix(disk, []byte(mark)) && !strings.HasPrefix(d.Text, mark) {
@@ -138,5 +144,5 @@ func (s *Session) mayLeave(ctx context.Context, q *request, dir, target string) 
 	}
 	const no, yes = "Don't send", "Send it along"
 	text := fmt.Sprintf("%s uses %s, which lies outside of it. Send that to JuliaHub, too?", filepath.Base(dir), target)
-	return s.consent(ctx, "outside\x00"+dir+"\x00"+target, text, no, yes)
+	return s.consent(ctx, q, "outside\x00"+dir+"\x00"+target, text, no, yes)
 }
