@@ -23,6 +23,8 @@ func TestRecordedClients(t *testing.T) {
 	neovim := all
 	neovim.client = "Neovim"
 	neovim.registerConfig, neovim.registerWatchers, neovim.versions, neovim.createFiles = false, false, false, false
+	neovimPlugin := neovim
+	neovimPlugin.juliahub = true
 	helix := all
 	helix.client = "helix"
 	helix.registerConfig, helix.lensRefresh, helix.related, helix.diagnosticData = false, false, false, false
@@ -36,10 +38,11 @@ func TestRecordedClients(t *testing.T) {
 		encoding encoding
 		watches  bool
 	}{
-		"neovim": {neovim, utf8Bytes, false},
-		"helix":  {helix, utf8Bytes, false}, // it tells of its own saves alone
-		"eglot":  {eglot, utf8Bytes, false},
-		"vscode": {vscode, utf16Units, true},
+		"neovim":        {neovim, utf8Bytes, false},
+		"neovim-plugin": {neovimPlugin, utf8Bytes, false},
+		"helix":         {helix, utf8Bytes, false}, // it tells of its own saves alone
+		"eglot":         {eglot, utf8Bytes, false},
+		"vscode":        {vscode, utf16Units, true},
 	}
 	for name, c := range recorded {
 		raw, err := json.Marshal(c.Capabilities)
