@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"juliahub-lsp/bundle"
 	"juliahub-lsp/commands/track"
 	"juliahub-lsp/jobapi"
 )
@@ -19,10 +20,11 @@ type flight struct {
 	id      string
 	request *request
 	alias   string
-	ctx     context.Context // ends when it is cancelled before it is sent
-	done    chan struct{}   // closed at the end
-	err     error           // why there is no job; read it after done
-	offs    int             // sign-ins called off on its server before it began
+	ctx     context.Context  // ends when it is cancelled before it is sent
+	done    chan struct{}    // closed at the end
+	along   []bundle.Package // those that travel in an appbundle
+	err     error            // why there is no job; read it after done
+	offs    int              // sign-ins called off on its server before it began
 
 	mu        sync.Mutex // guards what follows
 	cancel    context.CancelFunc

@@ -2,12 +2,15 @@ package commands
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"juliahub-lsp/commands/settings"
+	"juliahub-lsp/internal/atomicfile"
 	"juliahub-lsp/jobapi"
 )
 
@@ -17,24 +20,85 @@ const nodesFor = 5 * time.Minute
 
 type nodeList struct {
 	nodes []jobapi.Node
-	at    time.Time
+	at    time.Time // when the server told them
+	// kept says whether the disk was looked at for what an earlier session knew.
+	kept bool
+}
+
+// knownNodes are a server's nodes as far as they are known, also from an earlier
+// session. The disk is read once.
+func (s *Session) knownNodes(server string) nodeList {
+	s.mu.Lock()
+	known := s.nodes[server]
+	s.mu.Unlock()
+	if known.kept || known.nodes != nil {
+		return known
+	}
+	before := s.readNodes(server)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known = s.nodes[server]; known.nodes == nil {
+		known = nodeList{nodes: before.Nodes, at: before.At, kept: true}
+		s.nodes[server] = known
+	}
+	return known
+}
+
+// keptNodes is what is kept of a server's nodes over restarts.
+type keptNodes struct {
+	Server string        `json:"server"`
+	At     time.Time     `json:"at"`
+	Nodes  []jobapi.Node `json:"nodes"`
+}
+
+func (s *Session) nodesFile(server string) string {
+	return filepath.Join(s.ledger.Dir(), "nodes", sha256Of([]byte(server))[:16]+".json")
+}
+
+// readNodes reads what an earlier session kept; zero if there is nothing that
+// can be understood.
+func (s *Session) readNodes(server string) (kept keptNodes) {
+	data, err := os.ReadFile(s.nodesFile(server))
+	if err == nil {
+		err = json.Unmarshal(data, &kept)
+	}
+	if err != nil || kept.Server != server {
+		return keptNodes{}
+	}
+	if kept.At.After(s.cfg.Now()) { // the clock was wrong, then or now
+		kept.At = time.Time{}
+	}
+	return kept
+}
+
+// keepNodes keeps a server's nodes for later sessions: a comfort.
+func (s *Session) keepNodes(server string, l nodeList) {
+	data, err := json.Marshal(keptNodes{Server: server, At: l.at.UTC(), Nodes: l.nodes})
+	if err == nil {
+		err = atomicfile.Write(s.nodesFile(server), data, 0o600)
+	}
+	if err != nil {
+		s.log.Warn("cannot keep the server's nodes", "error", err)
+	}
 }
 
 // nodesOf returns the server's nodes, from memory if they are fresh.
 func (s *Session) nodesOf(ctx context.Context, server string, client Client) ([]jobapi.Node, error) {
 	s.mu.Lock()
-	known, ok := s.nodes[server]
+	known := s.nodes[server]
 	s.mu.Unlock()
-	if ok && s.cfg.Now().Sub(known.at) < nodesFor {
+	if known.nodes != nil && s.cfg.Now().Sub(known.at) < nodesFor {
 		return known.nodes, nil
 	}
 	nodes, err := client.Nodes(ctx)
 	if err != nil {
 		return nil, err
 	}
+	known = nodeList{nodes: nodes, at: s.cfg.Now(), kept: true}
 	s.mu.Lock()
-	s.nodes[server] = nodeList{nodes, s.cfg.Now()}
+	s.nodes[server] = known
 	s.mu.Unlock()
+	s.keepNodes(server, known)
 	return nodes, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"juliahub-lsp/commands/settings"
 	"juliahub-lsp/jobapi"
@@ -14,7 +15,8 @@ import (
 // server's nodes. It never waits for the server, and asks it, in the background,
 // only where a person has asked it for something before.
 func (s *Session) ProfileText(path string, text []byte, profile string) string {
-	chosen, nodes, server := s.profileNodes(path, text, profile)
+	chosen, known, server := s.profileNodes(path, text, profile)
+	nodes := known.nodes
 	p := chosen.Profile
 	want := fmt.Sprintf("Wants %d vCPU and %d GB", max(1, p.NCPU), max(1, p.Memory))
 	if p.NGPU > 0 {
@@ -31,6 +33,9 @@ func (s *Session) ProfileText(path string, text []byte, profile string) string {
 	count := max(1, p.NNodes)
 	price := node.PricePerHour * float64(count)
 	lines = append(lines, fmt.Sprintf("Node on %s: %s%s, $%.2f an hour.", hostOf(server), times(count), node, price))
+	if s.cfg.Now().Sub(known.at) > pricesOld {
+		lines = append(lines, "That was the price on "+known.at.Local().Format("2 January 2006")+".")
+	}
 	if p.LimitHours == 0 {
 		lines = append(lines, "No time limit: there is no most that a job can cost.")
 	} else {
@@ -38,6 +43,9 @@ func (s *Session) ProfileText(path string, text []byte, profile string) string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// pricesOld is from when on it is said how old a price is.
+const pricesOld = 24 * time.Hour
 
 func times(n int) string {
 	if n == 1 {
@@ -49,9 +57,9 @@ func times(n int) string {
 // KnownNodes are the nodes that a JuliaHub.toml's server offers, as far as they
 // are known, and KnownImages its job images.
 func (s *Session) KnownNodes(path string, text []byte) []NodeRow {
-	_, nodes, _ := s.profileNodes(path, text, "")
+	_, known, _ := s.profileNodes(path, text, "")
 	var rows []NodeRow
-	for _, n := range nodes {
+	for _, n := range known.nodes {
 		rows = append(rows, NodeRow{n.Class, n.Description, n.VCores, n.MemoryGB, n.GPU, n.PricePerHour})
 	}
 	return rows
@@ -85,13 +93,14 @@ func (s *Session) hubServer(path string, text []byte, profile string) (settings.
 // profileNodes returns a profile and what is known of its server's nodes; nil =
 // nothing. Nodes that are not known, or stale, are asked for in the background
 // if the server has been spoken to.
-func (s *Session) profileNodes(path string, text []byte, profile string) (settings.Settings, []jobapi.Node, string) {
+func (s *Session) profileNodes(path string, text []byte, profile string) (settings.Settings, nodeList, string) {
 	chosen, server, err := s.hubServer(path, text, profile)
 	if err != nil {
-		return chosen, nil, server
+		return chosen, nodeList{}, server
 	}
+	known := s.knownNodes(server)
 	s.mu.Lock()
-	known, client, asking := s.nodes[server], s.clients[server], s.asking[server]
+	client, asking := s.clients[server], s.asking[server]
 	ask := client != nil && !asking && (known.nodes == nil || s.cfg.Now().Sub(known.at) >= nodesFor)
 	if ask {
 		s.asking[server] = true
@@ -100,7 +109,7 @@ func (s *Session) profileNodes(path string, text []byte, profile string) (settin
 	if ask {
 		s.goDo(func() { s.askNodes(server, client) })
 	}
-	return chosen, known.nodes, server
+	return chosen, known, server
 }
 
 // askNodes asks for a server's nodes where nobody waits for them.

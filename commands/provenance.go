@@ -2,12 +2,19 @@ package commands
 
 import (
 	"context"
+	"encoding/json"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"juliahub-lsp/commands/track"
+	"juliahub-lsp/internal/depot"
 	"juliahub-lsp/jobapi"
 )
 
@@ -38,12 +45,7 @@ func (s *Session) addProvenance(f *flight, sub *jobapi.Submission) error {
 	if sub.Bundle != nil {
 		facts["BUNDLE_SHA256"] = sub.Bundle.SHA256
 	}
-	if root != "" {
-		if _, commit := gitHead(root); commit != "" {
-			facts["GIT_COMMIT"] = commit
-			facts["GIT_DIRTY"] = gitDirty(f.ctx, root)
-		}
-	}
+	s.addGit(f, root, facts)
 	kept := map[string]string{}
 	for name, value := range facts {
 		if value == "" {
@@ -58,21 +60,68 @@ func (s *Session) addProvenance(f *flight, sub *jobapi.Submission) error {
 	return err
 }
 
-// gitDirty says whether a working tree differs from its commit: "true",
-// "false", or "" when git does not say in time.
-func gitDirty(ctx context.Context, dir string) string {
-	ctx, cancel := context.WithTimeout(ctx, gitTime)
+// gitState is where a package that travels stands in git.
+type gitState struct {
+	Commit string `json:"commit"`
+	Dirty  *bool  `json:"dirty,omitempty"` // nil = git did not say in time
+}
+
+// addGit adds commit and state of the project and of each package that travels
+// from a working tree; all of git together has gitTime.
+func (s *Session) addGit(f *flight, root string, facts map[string]string) {
+	ctx, cancel := context.WithTimeout(f.ctx, gitTime)
 	defer cancel()
+	states := make([]gitState, 1+len(f.along))
+	var group errgroup.Group
+	group.SetLimit(gitAtOnce)
+	look := func(state *gitState, dir string) {
+		if _, state.Commit = gitHead(dir); state.Commit != "" {
+			group.Go(func() error {
+				state.Dirty = gitDirty(ctx, dir)
+				return nil
+			})
+		}
+	}
+	if root != "" {
+		look(&states[0], root)
+	}
+	depots := depot.Paths(s.cfg.LookupEnv, s.cfg.Home)
+	for i, pkg := range f.along {
+		// An installed package is no working tree, even where the depot lies in one.
+		if !slices.ContainsFunc(depots, func(d string) bool { return within(filepath.Join(d, "packages"), pkg.From) }) {
+			look(&states[1+i], pkg.From)
+		}
+	}
+	_ = group.Wait() // it returns no error
+	if facts["GIT_COMMIT"] = states[0].Commit; states[0].Dirty != nil {
+		facts["GIT_DIRTY"] = strconv.FormatBool(*states[0].Dirty)
+	}
+	packages := map[string]gitState{}
+	for i, pkg := range f.along {
+		if states[1+i].Commit != "" {
+			packages[path.Base(pkg.To)] = states[1+i]
+		}
+	}
+	if len(packages) > 0 {
+		if text, err := json.Marshal(packages); err == nil {
+			facts["GIT_PACKAGES"] = string(text)
+		}
+	}
+}
+
+// gitAtOnce is how many git programs run at a time.
+const gitAtOnce = 4
+
+// gitDirty says whether a working tree differs from its commit; nil when git does
+// not say in time.
+func gitDirty(ctx context.Context, dir string) *bool {
 	// Optional locks would make other git programs of the user wait, and a
 	// monitor is a program that the repository names.
 	cmd := exec.CommandContext(ctx, "git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", dir, "status", "--porcelain", "--untracked-files=normal", "--", ".")
 	out, err := cmd.Output()
-	switch {
-	case err != nil:
-		return ""
-	case len(out) > 0:
-		return "true"
-	default:
-		return "false"
+	if err != nil {
+		return nil
 	}
+	dirty := len(out) > 0
+	return &dirty
 }

@@ -43,6 +43,7 @@ func (s *Session) addBundle(f *flight, client Client, sub *jobapi.Submission, ta
 	}
 	defer func() { _ = spool.Close() }()
 	s.keepFiles(f.id, plan, options.Unsaved)
+	f.along = plan.Packages
 	s.keepFacts(f, string(plan.ManifestText))
 	if _, err := s.update(f.id, func(r *track.Record) { r.Dir = plan.Root }); err != nil {
 		return err
