@@ -189,7 +189,7 @@ func (a *advisor) watchDirs() []string {
 			continue
 		}
 		dir := filepath.Dir(d.path)
-		dirs = append(dirs, dir, projectDir(dir))
+		dirs = append(dirs, dir, a.s.projectDir(dir))
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -364,6 +364,26 @@ func (a *advisor) wayWith(environment string) way {
 	return most
 }
 
+// openScript is a script that is open, and how it goes.
+type openScript struct {
+	path string
+	way  way
+}
+
+// scriptsOf are the open scripts of an environment, by name.
+func (a *advisor) scriptsOf(environment string) []openScript {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var scripts []openScript
+	for path, facts := range a.scripts {
+		if facts.Environment == environment {
+			scripts = append(scripts, openScript{path, facts.way})
+		}
+	}
+	slices.SortFunc(scripts, func(a, b openScript) int { return cmp.Compare(a.path, b.path) })
+	return scripts
+}
+
 // wayOf is how a file is to go: as it went the last time. Of one that never
 // went it is open, unless it is a part of a package: those go with it.
 func (s *Server) wayOf(uri, path string) way {
@@ -394,7 +414,7 @@ func partOfPackage(path string) bool {
 func (a *advisor) adviseIgnore(w *world, path string) advice {
 	ctx, cancel := context.WithTimeout(unattended(a.s.ctx), adviceTimeout)
 	defer cancel()
-	in := commands.Input{Args: &commands.SubmitArgs{}, Dir: projectDir(filepath.Dir(path))}
+	in := commands.Input{Args: &commands.SubmitArgs{}, Dir: a.s.projectDir(filepath.Dir(path))}
 	if err := w.inputs(ctx, &in); err != nil {
 		return nil
 	}
@@ -465,9 +485,6 @@ func (a *advisor) adviseProject(w *world, path string) advice {
 		if name := filepath.Join(dir, prefix+"Project.toml"); in.ProjectFile == "" && w.has(name) {
 			in.ProjectFile = name
 		}
-		if name := filepath.Join(dir, prefix+"Manifest.toml"); in.ManifestFile == "" && w.has(name) {
-			in.ManifestFile = name
-		}
 	}
 	if in.ProjectFile == "" {
 		return nil
@@ -477,6 +494,7 @@ func (a *advisor) adviseProject(w *world, path string) advice {
 	input := commands.Input{Args: &commands.SubmitArgs{}, Dir: dir}
 	if err := w.inputs(ctx, &input); err == nil {
 		in.Julia = a.s.session.Facts(ctx, input).Julia
+		in.ManifestFile = a.s.session.ManifestFile(input, dir, in.Julia)
 	}
 	way := a.wayWith(dir)
 	in.AsScript, in.Undecided = way == wayScript, way == wayUndecided
@@ -512,16 +530,10 @@ func (w *world) reader(root string) lint.Read {
 	}
 }
 
-// projectDir is the directory of the nearest project upwards, or dir itself.
-func projectDir(dir string) string {
-	for at := dir; ; at = filepath.Dir(at) {
-		if hasProject(at) {
-			return at
-		}
-		if at == filepath.Dir(at) {
-			return dir
-		}
-	}
+// projectDir is the directory of the project that counts for a directory, or
+// that directory itself.
+func (s *Server) projectDir(dir string) string {
+	return cmp.Or(s.session.ProjectDir(dir), dir)
 }
 
 // hasProject says whether a directory has a project file.

@@ -2,6 +2,8 @@ package lsp_test
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -148,5 +150,134 @@ func TestProfilesAreActions(t *testing.T) {
 	offered("Submit as script, profile small")
 	e.OpenBuffer(hub, "toml", "[profile.small]\nncpu = 2\n[profile.gpu]\nngpu = 1\n")
 	offered("Submit project as appbundle, profile gpu")
+	e.Shutdown()
+}
+
+// actionsAt are the actions at the first diagnostic with a code, by title.
+func actionsAt(e *lsptest.Editor, uri, code string, context map[string]any) map[string]lsptest.Action {
+	all := map[string]lsptest.Action{}
+	for _, d := range e.State().Diagnostics[uri] {
+		if d.Code == code {
+			if context == nil {
+				context = map[string]any{}
+			}
+			context["diagnostics"] = []any{d}
+			for _, a := range e.Actions(uri, d.Range, context) {
+				all[a.Title] = a
+			}
+			break
+		}
+	}
+	return all
+}
+
+// A manifest that is missing, older than its project, or of another Julia is
+// resolved by a quick fix, or left here by a submission.
+func TestManifestFixes(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, quick)
+	const uuid = "7876af07-990d-54b4-ab0e-23690620f79a"
+	text := "[deps]\nExample = \"" + uuid + "\"\n"
+	project := d.file("Project.toml", text)
+	script := d.file("run.jl", "1\n")
+	d.file("JuliaHub.toml", "default-profile = \"p\"\n[profile.p]\njulia = \"1.10\"\n")
+	e := d.editor(lsptest.Options{})
+	e.OpenBuffer(project, "toml", text)
+	e.Await(hasCode(project, "no-manifest"))
+	for _, context := range []map[string]any{nil, {"only": []string{"quickfix"}}, {"triggerKind": 2}} {
+		fix, ok := actionsAt(e, project, "no-manifest", context)["Resolve with Julia 1.10"]
+		if !ok || fix.Kind != "quickfix" || fix.IsPreferred || !strings.Contains(string(fix.Command), `"juliahub.resolveManifest"`) || !strings.Contains(string(fix.Command), `"julia":"1.10"`) {
+			t.Fatalf("%v: %+v", context, fix)
+		}
+	}
+	if got := actionsAt(e, project, "no-manifest", map[string]any{"only": []string{"source.fixAll"}}); len(got) > 0 {
+		t.Errorf("on saving: %v", got)
+	}
+
+	manifestText := "julia_version = \"1.9.4\"\nmanifest_format = \"2.0\"\n\n[deps]\n"
+	manifest := d.file("Manifest.toml", manifestText)
+	e.OpenBuffer(manifest, "toml", manifestText)
+	e.SetBuffer(project, text+"\n")
+	e.Await(lsptest.AllOf(hasCode(project, "manifest-stale"), hasCode(manifest, "manifest-julia")))
+	const without = "Send without a manifest"
+	if got := actionsAt(e, manifest, "manifest-julia", nil)[without]; got.Disabled == nil || !strings.Contains(got.Disabled.Reason, "open the script") {
+		t.Errorf("%+v", got)
+	}
+	e.OpenBuffer(script, "julia", "1\n")
+	e.AwaitAction(script, "Submit as script, profile p") // the script has been looked at
+	for uri, code := range map[string]string{project: "manifest-stale", manifest: "manifest-julia"} {
+		actions := actionsAt(e, uri, code, nil)
+		if got := actions[without+": run.jl"]; got.Kind != "juliahub.job.submit.script" || got.IsPreferred || !strings.Contains(string(got.Command), `"withoutManifest":true`) {
+			t.Errorf("%s: %+v of %v", code, got, actions)
+		}
+		if actions["Resolve with Julia 1.10"].Kind != "quickfix" {
+			t.Errorf("%s: %v", code, actions)
+		}
+		for _, context := range []map[string]any{{"only": []string{"quickfix"}}, {"triggerKind": 2}} {
+			for title, a := range actionsAt(e, uri, code, context) {
+				if strings.Contains(string(a.Command), "juliahub.submit") {
+					t.Errorf("%v: %s", context, title)
+				}
+			}
+		}
+	}
+
+	// There is no Julia at this desk: the fix says so.
+	var run lsptest.Command
+	if err := json.Unmarshal(actionsAt(e, manifest, "manifest-julia", nil)["Resolve with Julia 1.10"].Command, &run); err != nil {
+		t.Fatal(err)
+	}
+	err := e.Try("workspace/executeCommand", map[string]any{"command": run.Command, "arguments": run.Arguments}, nil)
+	if err == nil || !strings.Contains(err.Error(), "no Julia on this computer") {
+		t.Errorf("%v", err)
+	}
+	if err := json.Unmarshal(actionsAt(e, manifest, "manifest-julia", nil)[without+": run.jl"].Command, &run); err != nil {
+		t.Fatal(err)
+	}
+	e.Call("workspace/executeCommand", map[string]any{"command": run.Command, "arguments": run.Arguments}, nil)
+	e.Await(lsptest.Says("completed"))
+	e.Shutdown()
+}
+
+// An editor that knows commands alone gets the fix as one.
+func TestManifestFixesAsCommands(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, quick)
+	text := "[deps]\nExample = \"7876af07-990d-54b4-ab0e-23690620f79a\"\n"
+	project := d.file("Project.toml", text)
+	caps := lsptest.Full()
+	delete(caps["textDocument"].(map[string]any), "codeAction")
+	e := d.editor(lsptest.Options{Capabilities: caps})
+	e.OpenBuffer(project, "toml", text)
+	e.Await(hasCode(project, "no-manifest"))
+	if got := actionsAt(e, project, "no-manifest", nil)["Resolve with Julia"]; string(got.Command) != `"juliahub.resolveManifest"` || got.Kind != "" {
+		t.Errorf("%+v", got)
+	}
+	e.Shutdown()
+}
+
+// A project above the home directory is nobody's: the bundle of a directory
+// without one is that directory.
+func TestIgnoreFileBelowHome(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, quick)
+	home := filepath.Dir(d.dir)
+	if err := os.WriteFile(filepath.Join(filepath.Dir(home), "Project.toml"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.file("a.csv", "1\n")
+	d.file("b.csv", "1\n")
+	uri := d.file(".juliabundleignore", "a.csv\n")
+	e := d.editor(lsptest.Options{})
+	e.OpenBuffer(uri, "plaintext", "a.csv\n")
+	e.AwaitLens(uri, "Bundle: 4 files")
+	if got := hoverText(e, uri, 0, 1); !strings.HasPrefix(got, "Keeps out 1 file") {
+		t.Errorf("hover %q", got)
+	}
+	var preview struct{ Root string }
+	e.Execute("juliahub.previewBundle", map[string]any{"uri": uri, "wait": true}, &preview)
+	if preview.Root != d.dir {
+		t.Errorf("the preview is of %q", preview.Root)
+	}
 	e.Shutdown()
 }

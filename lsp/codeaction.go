@@ -99,22 +99,23 @@ func (s *Server) codeAction(_ context.Context, w *world, p *codeActionParams) (a
 		return offer.actions, nil
 	case err == nil && isProjectPart(path):
 		offer.add("Preview bundle", commandPreviewBundle, kindJob+".preview.bundle", target, "")
+		s.addSubmitFixes(&offer, w, p)
 		return offer.actions, nil
 	case !w.isJulia(p.TextDocument.URI):
 		return offer.actions, nil
 	}
-	offer.add("Submit as script", "juliahub.submitScript", kindJob+".submit.script", target, "")
+	offer.add("Submit as script", commandScript, kindJob+".submit.script", target, "")
 	if !p.Range.empty() {
-		offer.add("Submit selection as script", "juliahub.submitScript", kindJob+".submit.selection",
+		offer.add("Submit selection as script", commandScript, kindJob+".submit.selection",
 			map[string]any{"uri": p.TextDocument.URI, "range": p.Range}, "")
 	}
 	noProject := ""
 	if isUntitled(p.TextDocument.URI) {
 		noProject = "the buffer has no file, so no project"
 	}
-	offer.add("Submit project as appbundle", "juliahub.submitAppBundle", kindJob+".submit.appbundle", target, noProject)
+	offer.add("Submit project as appbundle", commandBundle, kindJob+".submit.appbundle", target, noProject)
 	s.addProfileActions(&offer, p.TextDocument.URI)
-	s.addBundleFixes(&offer, w, p)
+	s.addSubmitFixes(&offer, w, p)
 	offer.add("Preview job", "juliahub.previewJob", kindJob+".preview.job", target, "")
 	offer.add("Preview bundle", commandPreviewBundle, kindJob+".preview.bundle", target, noProject)
 	s.addJobActions(&offer, p.TextDocument.URI)
@@ -129,8 +130,8 @@ func (s *Server) addProfileActions(offer *offered, uri string) {
 	}
 	for _, name := range s.advice.profilesOf(path) {
 		args := map[string]any{"uri": uri, "profile": name}
-		offer.add("Submit as script, profile "+plain(name), "juliahub.submitScript", kindJob+".submit.script", args, "")
-		offer.add("Submit project as appbundle, profile "+plain(name), "juliahub.submitAppBundle", kindJob+".submit.appbundle", args, "")
+		offer.add("Submit as script, profile "+plain(name), commandScript, kindJob+".submit.script", args, "")
+		offer.add("Submit project as appbundle, profile "+plain(name), commandBundle, kindJob+".submit.appbundle", args, "")
 	}
 }
 

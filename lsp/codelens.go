@@ -3,6 +3,7 @@ package lsp
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -187,18 +188,19 @@ type lensRefresher struct {
 	s    *Server
 	once sync.Once
 	wake chan struct{} // holds one wake-up
+	seed maphash.Seed
 
 	mu   sync.Mutex        // guards seen
 	seen map[string]string // submission → what of its job shows in a lens
 }
 
 func (l *lensRefresher) init(s *Server) {
-	l.s, l.wake, l.seen = s, make(chan struct{}, 1), map[string]string{}
+	l.s, l.wake, l.seed, l.seen = s, make(chan struct{}, 1), maphash.MakeSeed(), map[string]string{}
 }
 
 // jobChanged refreshes the lenses if what changed of a job shows in them.
 func (l *lensRefresher) jobChanged(j commands.Job) {
-	shows := fmt.Sprint(j.State, j.ID, j.Watched, j.Dismissed, j.Trouble, j.LimitHours, len(j.Results), j.Outputs, j.Started != nil, j.FailedAt != nil)
+	shows := fmt.Sprint(j.State, j.ID, j.Watched, j.Dismissed, j.Trouble, j.LimitHours, len(j.Results), maphash.String(l.seed, j.Outputs), j.Started != nil, j.FailedAt != nil)
 	l.mu.Lock()
 	changed := l.seen[j.Submission] != shows
 	l.seen[j.Submission] = shows

@@ -98,7 +98,7 @@ func (s *Server) fillInput(ctx context.Context, w *world, command string, in *co
 		return err
 	}
 	if command == commandPreviewBundle && isProjectPart(doc.Path) {
-		in.Dir = projectDir(filepath.Dir(doc.Path))
+		in.Dir = s.projectDir(filepath.Dir(doc.Path))
 		return nil
 	}
 	in.File = &doc

@@ -63,6 +63,10 @@ func (f *fakeSession) AnyRunning() bool {
 
 func (f *fakeSession) CloseBundle(string) {}
 
+func (f *fakeSession) ProjectDir(string) string { return "" }
+
+func (f *fakeSession) ManifestFile(commands.Input, string, string) string { return "" }
+
 func (f *fakeSession) Facts(context.Context, commands.Input) commands.Facts { return commands.Facts{} }
 
 func (f *fakeSession) ProfileText(string, []byte, string) string { return "" }

@@ -1,6 +1,8 @@
 package lsp
 
 import (
+	"fmt"
+	"path/filepath"
 	"slices"
 
 	"github.com/go-json-experiment/json"
@@ -11,52 +13,102 @@ import (
 	"juliahub-lsp/commands/lint"
 )
 
-// addQuickFixes offers what mends the advice in a range by editing text. What
-// would submit something is never a quick fix: those may run unasked.
+// addQuickFixes offers what mends the advice in a range by editing text, or by
+// letting Julia write a manifest. What would submit something is never a quick
+// fix: those may run unasked.
 func (s *Server) addQuickFixes(offer *offered, w *world, p *codeActionParams) {
-	path, err := pathOf(p.TextDocument.URI)
-	if err != nil || !s.caps.actionLiterals || !offer.wants(protocol.CodeActionKindQuickFix) {
+	if !offer.wants(protocol.CodeActionKindQuickFix) {
 		return
 	}
-	at := s.placeIn(w, path)
-	for _, problem := range s.advice.of(path) {
-		d := s.diagnostic(at, asProblem(problem))
-		if !isGiven(p, d) {
-			continue
-		}
-		for _, fix := range problem.Fixes {
+	s.eachFix(w, p, func(d protocol.Diagnostic, fix lint.Fix) {
+		switch {
+		case fix.Command == lint.ResolveManifest:
+			args := map[string]any{"uri": p.TextDocument.URI}
+			if fix.Julia != "" {
+				args["julia"] = fix.Julia
+			}
+			offer.addFor([]protocol.Diagnostic{d}, fix.Title, commandResolve, protocol.CodeActionKindQuickFix, args, "")
+		case s.caps.actionLiterals:
 			if edit, ok := s.workspaceEdit(w, fix.Edits); ok {
 				offer.actions = append(offer.actions, &protocol.CodeAction{
 					Title: fix.Title, Kind: ptr(protocol.CodeActionKindQuickFix), Diagnostics: []protocol.Diagnostic{d}, Edit: edit,
 				})
 			}
 		}
-	}
+	})
 }
 
-// addBundleFixes offers to submit as an appbundle what a script job would lack.
-// It costs money, so it is no quick fix: a person asks for it.
-func (s *Server) addBundleFixes(offer *offered, w *world, p *codeActionParams) {
+// commandResolve lets the Julia of this computer write a manifest.
+const commandResolve = "juliahub.resolveManifest"
+
+// eachFix visits the fixes of all advice that a request is about.
+func (s *Server) eachFix(w *world, p *codeActionParams, visit func(protocol.Diagnostic, lint.Fix)) {
 	path, err := pathOf(p.TextDocument.URI)
 	if err != nil {
 		return
 	}
-	var mends []protocol.Diagnostic
-	title := ""
+	found := s.advice.of(path)
+	if len(found) == 0 {
+		return
+	}
 	at := s.placeIn(w, path)
-	for _, problem := range s.advice.of(path) {
+	for _, problem := range found {
 		if d := s.diagnostic(at, asProblem(problem)); isGiven(p, d) {
 			for _, fix := range problem.Fixes {
-				if fix.Command == lint.SubmitAsBundle {
-					title, mends = fix.Title+" instead", append(mends, d)
-				}
+				visit(d, fix)
 			}
 		}
 	}
-	if len(mends) > 0 {
-		offer.addFor(mends, title, "juliahub.submitAppBundle", kindJob+".submit.appbundle", map[string]any{"uri": p.TextDocument.URI}, "")
+}
+
+// addSubmitFixes offers to submit in another way what would lack something. It
+// costs money, so it is no quick fix: a person asks for it.
+func (s *Server) addSubmitFixes(offer *offered, w *world, p *codeActionParams) {
+	mends := map[lint.Command][]protocol.Diagnostic{}
+	titles := map[lint.Command]string{}
+	s.eachFix(w, p, func(d protocol.Diagnostic, fix lint.Fix) {
+		mends[fix.Command], titles[fix.Command] = append(mends[fix.Command], d), fix.Title
+	})
+	for _, how := range []lint.Command{lint.SubmitAsBundle, lint.WithoutManifest} {
+		if title, ok := titles[how]; ok {
+			s.addSubmitFix(offer, w, p.TextDocument.URI, how, title, mends[how])
+		}
 	}
 }
+
+// addSubmitFix offers one of them: for a script, or at a project's file for the
+// open scripts of that project.
+func (s *Server) addSubmitFix(offer *offered, w *world, uri string, how lint.Command, title string, mends []protocol.Diagnostic) {
+	const script, bundled = kindJob + ".submit.script", kindJob + ".submit.appbundle"
+	if w.isJulia(uri) {
+		offer.addFor(mends, title+" instead", commandBundle, bundled, map[string]any{"uri": uri}, "")
+		return
+	}
+	path, err := pathOf(uri)
+	if err != nil {
+		return
+	}
+	scripts := s.advice.scriptsOf(filepath.Dir(path))
+	if len(scripts) == 0 {
+		offer.addFor(mends, title, commandScript, script, map[string]any{"uri": uri}, "open the script that is to be submitted")
+	}
+	for _, open := range scripts {
+		command, kind, args := commandScript, script, map[string]any{"uri": s.nameOf(open.path)}
+		if how == lint.WithoutManifest {
+			args["withoutManifest"] = true
+		}
+		if how == lint.SubmitAsBundle || open.way == wayBundle {
+			command, kind = commandBundle, bundled
+		}
+		offer.addFor(mends, fmt.Sprintf("%s: %s", title, plain(filepath.Base(open.path))), command, kind, args, "")
+	}
+}
+
+// The commands that submit.
+const (
+	commandScript = "juliahub.submitScript"
+	commandBundle = "juliahub.submitAppBundle"
+)
 
 // isGiven says whether a request is about a diagnostic: the client names it, or,
 // asked by a person, its range touches it.

@@ -51,6 +51,8 @@ type session interface {
 	run(ctx context.Context, c commands.Command, in commands.Input) (any, error)
 	ignorePlan(ctx context.Context, in commands.Input, blind []string) (*ignorePlan, error)
 	CloseBundle(dir string)
+	ProjectDir(dir string) string
+	ManifestFile(in commands.Input, dir, julia string) string
 	Facts(ctx context.Context, in commands.Input) commands.Facts
 	ProfileText(path string, text []byte, profile string) string
 	KnownNodes(path string, text []byte) []commands.NodeRow

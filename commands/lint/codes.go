@@ -31,6 +31,7 @@ const (
 	CodeBundleSize      = "bundle-size"
 	CodeProjectTOML     = "project-toml"
 	CodeNoManifest      = "no-manifest"
+	CodeManifestStale   = "manifest-stale"
 	CodePackageMissing  = "package-missing"
 	CodePackageStays    = "package-stays-here"
 	CodeManifestJulia   = "manifest-julia"
@@ -65,10 +66,11 @@ var Codes = []Code{
 	{CodeBuildOutput, ".juliabundleignore or project file", Information, "Something would be sent that programs make again by themselves.", "Exclude it (quick fix)."},
 	{CodeBundleSize, ".juliabundleignore or project file", Error, "The bundle is near, or over, the 2 GiB that the server takes.", "Exclude what the job does not need."},
 	{CodeProjectTOML, "Project.toml, Manifest.toml", Error, "The file is not valid TOML.", "Mend it: nothing is sent until then."},
-	{CodeNoManifest, "Project.toml", Warning, "There is no manifest: the job resolves the newest versions of the packages.", "Run Pkg.resolve() in the project, for the versions that you have tried."},
+	{CodeNoManifest, "Project.toml", Warning, "There is no manifest: the job resolves the newest versions of the packages.", "\"Resolve with Julia\" (quick fix), for the versions that you have tried."},
+	{CodeManifestStale, "Project.toml", Warning, "The manifest does not have a package that the project asks for: the job would not find it.", "\"Resolve with Julia\" (quick fix), or \"Send without a manifest\"."},
 	{CodePackageMissing, "Manifest.toml", Error, "A package is tracked by a path at which there is no package.", "Put it back, or remove it from the environment."},
 	{CodePackageStays, "Manifest.toml, *.jl", Warning, "A package is tracked by a path. A script job sends no files but the script: the job will not have it." + unlessSent, "Submit as appbundle (offered with the actions on the script)."},
-	{CodeManifestJulia, "Manifest.toml", Warning, "The manifest was resolved with another Julia than the job's.", "Resolve it with the job's Julia, or name another image in the profile."},
+	{CodeManifestJulia, "Manifest.toml", Warning, "The manifest was resolved with another Julia than the job's.", "\"Resolve with Julia\" of the job (quick fix), \"Send without a manifest\", or name another image in the profile."},
 	{CodeCompatJulia, "Project.toml", Warning, "[compat] julia does not allow the job's Julia.", "Widen the bound, or choose another image."},
 	{CodeScriptInclude, "*.jl", Warning, "The script includes a file that a script job does not send." + unlessSent, "Submit as appbundle (offered with the actions on the script)."},
 	{CodeScriptDir, "*.jl", Warning, "The script uses a file beside it, which a script job does not send." + unlessSent, "Submit as appbundle (offered with the actions on the script)."},

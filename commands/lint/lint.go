@@ -42,13 +42,18 @@ type Fix struct {
 	Title   string
 	Edits   []Edit
 	Command Command
+	Julia   string // of ResolveManifest: with which, "1.10"; "" = with any
 }
 
 // Command names what a Fix runs.
 type Command string
 
-// SubmitAsBundle submits the file as an appbundle.
-const SubmitAsBundle Command = "submit-appbundle"
+// What a Fix runs.
+const (
+	SubmitAsBundle  Command = "submit-appbundle" // submits the file as an appbundle
+	ResolveManifest Command = "resolve-manifest" // lets the Julia of this computer write the manifest
+	WithoutManifest Command = "without-manifest" // submits a script of the project without its manifest
+)
 
 // Edit replaces a range of a file. With Append it adds a line to its end
 // instead, and the file may not exist yet.

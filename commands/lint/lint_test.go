@@ -292,6 +292,8 @@ func TestProject(t *testing.T) {
 		"none/Project.toml":      "[deps]\nA = \"x\"\n",
 		"broken/Project.toml":    "name = \"x\"\nname = \"y\"\n",
 		"nodeps/Project.toml":    "name = \"N\"\n",
+		"stale/Project.toml":     "[deps]\nA = \"aa\"\nB = \"bb\"\nC = \"cc\"\n",
+		"stale/Manifest.toml":    "[[A]]\nuuid = \"aa\"\n[[B]]\nuuid = \"other\"\n",
 		"fits/JuliaProject.toml": "[compat]\njulia = \"1\"\n",
 	})
 	in := func(dir, project, manifest string, script bool) ProjectInput {
@@ -310,6 +312,7 @@ func TestProject(t *testing.T) {
 			"Project.toml:6 package-missing ‹\"../none\"›",
 		}},
 		{in("old", "Project.toml", "Manifest.toml", false), []string{"old/Manifest.toml:4 package-missing ‹'../gone'›"}},
+		{in("stale", "Project.toml", "Manifest.toml", false), []string{"stale/Project.toml:3 manifest-stale ‹\"bb\"›", "stale/Project.toml:4 manifest-stale ‹\"cc\"›"}},
 		{in("none", "Project.toml", "", false), []string{"none/Project.toml:1 no-manifest ‹deps›"}},
 		{in("broken", "Project.toml", "", false), []string{"broken/Project.toml:2 project-toml ‹name›"}},
 		{in("nodeps", "Project.toml", "", false), []string{}},

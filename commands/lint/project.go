@@ -33,8 +33,11 @@ func Project(in ProjectInput) []Problem {
 		l.project(project, body)
 	}
 	if in.ManifestFile != "" {
-		if manifest, body := l.parse(in.ManifestFile); manifest != nil {
-			l.manifest(manifest, body)
+		if manifest, layout := l.parse(in.ManifestFile); manifest != nil {
+			l.manifest(manifest, layout)
+			if project != nil {
+				l.stale(project, body, manifest)
+			}
 		}
 	}
 	return sorted(l.problems)
@@ -89,7 +92,7 @@ func (l *projectLint) add(file string, at *tomlpos.Layout, path []string, severi
 func (l *projectLint) project(tree map[string]any, at *tomlpos.Layout) {
 	file := l.in.ProjectFile
 	if deps, _ := tree["deps"].(map[string]any); len(deps) > 0 && l.in.ManifestFile == "" {
-		l.add(file, at, []string{"deps"}, Warning, CodeNoManifest, "This project has no manifest: the job will resolve the newest versions of its packages. Pkg.resolve() writes one.")
+		l.add(file, at, []string{"deps"}, Warning, CodeNoManifest, "This project has no manifest: the job will resolve the newest versions of its packages. Pkg.resolve() writes one.", l.resolveFix())
 	}
 	sources, _ := tree["sources"].(map[string]any)
 	for _, name := range sortedNames(sources) {
@@ -107,13 +110,9 @@ func (l *projectLint) manifest(tree map[string]any, at *tomlpos.Layout) {
 	file := l.in.ManifestFile
 	if version, ok := tree["julia_version"].(string); ok && l.in.Julia != "" && minor(version) != minor(l.in.Julia) {
 		l.add(file, at, []string{"julia_version"}, Warning, CodeManifestJulia,
-			fmt.Sprintf("This manifest was resolved with Julia %s; the job runs %s.", version, l.in.Julia))
+			fmt.Sprintf("This manifest was resolved with Julia %s; the job runs %s.", version, l.in.Julia), l.resolveFix(), withoutManifestFix)
 	}
-	entries, prefix := tree, []string(nil)
-	if _, ok := tree["manifest_format"]; ok {
-		entries, _ = tree["deps"].(map[string]any)
-		prefix = []string{"deps"}
-	}
+	entries, prefix := packagesOf(tree)
 	for _, name := range sortedNames(entries) {
 		list, _ := entries[name].([]map[string]any)
 		for i, entry := range list {
@@ -121,6 +120,41 @@ func (l *projectLint) manifest(tree map[string]any, at *tomlpos.Layout) {
 		}
 	}
 }
+
+// packagesOf are the packages of a manifest by name, and the path to them.
+func packagesOf(tree map[string]any) (entries map[string]any, prefix []string) {
+	if _, ok := tree["manifest_format"]; !ok {
+		return tree, nil
+	}
+	entries, _ = tree["deps"].(map[string]any)
+	return entries, []string{"deps"}
+}
+
+// stale finds what the project asks for and its manifest does not have: it was
+// resolved before that was added.
+func (l *projectLint) stale(project map[string]any, at *tomlpos.Layout, manifest map[string]any) {
+	deps, _ := project["deps"].(map[string]any)
+	entries, _ := packagesOf(manifest)
+	for _, name := range sortedNames(deps) {
+		list, _ := entries[name].([]map[string]any)
+		if uuid, ok := deps[name].(string); ok && !slices.ContainsFunc(list, func(entry map[string]any) bool { return entry["uuid"] == nil || entry["uuid"] == uuid }) {
+			l.add(l.in.ProjectFile, at, []string{"deps", name}, Warning, CodeManifestStale,
+				fmt.Sprintf("The manifest does not have %s: it was resolved before that was added, and the job will not find the package.", name), l.resolveFix(), withoutManifestFix)
+		}
+	}
+}
+
+// resolveFix lets Julia write the manifest, with the job's version if that is known.
+func (l *projectLint) resolveFix() Fix {
+	if l.in.Julia == "" {
+		return Fix{Title: "Resolve with Julia", Command: ResolveManifest}
+	}
+	version := minor(l.in.Julia)
+	return Fix{Title: "Resolve with Julia " + version, Command: ResolveManifest, Julia: version}
+}
+
+// withoutManifestFix lets the job resolve the newest versions.
+var withoutManifestFix = Fix{Title: "Send without a manifest", Command: WithoutManifest}
 
 // pathPackage looks at a package that is tracked by a path.
 func (l *projectLint) pathPackage(file string, at *tomlpos.Layout, name string, entry map[string]any, where []string) {

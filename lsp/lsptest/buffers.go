@@ -2,7 +2,9 @@ package lsptest
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -95,19 +97,31 @@ func (e *Editor) Actions(uri string, r Range, context map[string]any) []Action {
 // AwaitAction asks for the actions of a document until one has a title.
 func (e *Editor) AwaitAction(uri, title string) {
 	e.t.Helper()
+	e.ask(fmt.Sprintf("action %q on %s", title, uri), func() bool {
+		return slices.ContainsFunc(e.Actions(uri, Range{}, nil), func(a Action) bool { return a.Title == title && a.Disabled == nil })
+	})
+}
+
+// AwaitLens asks for the lenses of a document until the title of one begins so.
+func (e *Editor) AwaitLens(uri, title string) {
+	e.t.Helper()
+	e.ask(fmt.Sprintf("lens %q on %s", title, uri), func() bool {
+		return slices.ContainsFunc(e.Lenses(uri), func(l Lens) bool { return strings.HasPrefix(l.Command.Title, title) })
+	})
+}
+
+// ask asks again and again until the answer is there.
+func (e *Editor) ask(what string, answered func() bool) {
+	e.t.Helper()
 	timeout := time.NewTimer(Timeout)
 	defer timeout.Stop()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
-	for {
-		actions := e.Actions(uri, Range{}, nil)
-		if slices.ContainsFunc(actions, func(a Action) bool { return a.Title == title && a.Disabled == nil }) {
-			return
-		}
+	for !answered() {
 		select {
 		case <-again.C:
 		case <-timeout.C:
-			e.t.Fatalf("no action %q on %s, but %+v", title, uri, actions)
+			e.t.Fatalf("no %s\n%s", what, e.Dump())
 			return
 		}
 	}
