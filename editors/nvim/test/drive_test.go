@@ -108,3 +108,9 @@ func TestRestartEditor(t *testing.T) {
 func TestOffline(t *testing.T) {
 	newSession(t).drive(t, "offline.lua")
 }
+
+func TestNeovim011(t *testing.T) {
+	s := newSession(t)
+	s.needsJulia(t)
+	s.drive(t, "old.lua")
+}

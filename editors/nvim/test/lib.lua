@@ -19,7 +19,7 @@ end
 --- Waits for a condition and returns what made it true.
 function M.await(what, condition)
   local value
-  local met = vim.wait(60000, function()
+  local met = vim.wait(120000, function()
     value = condition()
     return value
   end, 20)

@@ -223,6 +223,100 @@ t.run({
     vim.g.juliahub = { cmd = vim.env.SERVER }
   end,
 
+  "a server that does not come up is said so once, and not tried again",
+  function()
+    local path = vim.fn.tempname()
+    vim.fn.writefile({ "#!/bin/sh", "exit 3" }, path)
+    vim.uv.fs_chmod(path, 493) -- 0755
+    vim.g.juliahub = { cmd = path }
+    t.notes = {}
+    vim.cmd.edit(vim.fn.fnameescape(t.write("dead.jl", "0")))
+    t.note("ended as soon as it was started, with exit code 3")
+    t.await(
+      "the client is gone",
+      function() return #vim.lsp.get_clients({ name = "juliahub", _uninitialized = true }) == 0 end
+    )
+    vim.cmd("silent! bwipeout!")
+    vim.lsp.enable("juliahub", false)
+    vim.g.juliahub = { cmd = vim.env.SERVER }
+  end,
+
+  "a log grows, is cut, is another",
+  function()
+    local logs = require("juliahub.logs")
+    local path = t.write("job.log", "one\ntw")
+    logs.show("jr-test", path)
+    t.equal("as it is", t.lines(), { "one", "tw" })
+    local function becomes(what, text, want)
+      t.write("job.log", text)
+      t.await(what, function() return vim.deep_equal(t.lines(), want) end)
+    end
+    becomes("a line goes on", "one\ntwo", { "one", "two" })
+    becomes("it ends", "one\ntwo\n", { "one", "two" })
+    becomes("another follows", "one\ntwo\n\nthree\r\n", { "one", "two", "", "three" })
+    becomes(
+      "colours are left out, also in two parts",
+      "one\ntwo\n\nthree\r\n\27[3",
+      { "one", "two", "", "three", "[3" }
+    )
+    becomes(
+      "when the rest comes",
+      "one\ntwo\n\nthree\r\n\27[31mred\27[0m π\n",
+      { "one", "two", "", "three", "red π" }
+    )
+    t.equal("the cursor has followed", vim.api.nvim_win_get_cursor(0)[1], 5)
+    becomes("it is cut", "four\n", { "four" })
+    t.write("other.log", "five\nsix\n")
+    assert(vim.uv.fs_rename(t.workspace .. "/other.log", path))
+    t.await("it is another file", function() return vim.deep_equal(t.lines(), { "five", "six" }) end)
+    vim.cmd("bwipeout!")
+  end,
+
+  "the list in ASCII is all ASCII, and aligned",
+  function()
+    vim.g.juliahub = { cmd = vim.env.SERVER, icons = "ascii" }
+    local jobs, view = require("juliahub.jobs"), require("juliahub.view")
+    local list = {}
+    local states = { "bundling", "unknown", "submitted", "running", "completed", "failed", "stopped", "refused" }
+    for i, state in ipairs(states) do
+      list[i] = {
+        submission = "s" .. i,
+        job = "jr-" .. i,
+        state = state,
+        server = "",
+        created = ("2026-05-04T10:00:0%dZ"):format(i),
+        started = "2026-05-04T10:00:00Z",
+        ended = i > 4 and "2026-05-04T10:0" .. i .. ":00Z" or nil,
+        pricePerHour = 0.5,
+        file = "/work/" .. ("a"):rep(i) .. ".jl",
+        node = "m6",
+        reason = "because",
+        lastLine = ("long "):rep(1000),
+        results = {
+          { name = "a.csv", type = "result", size = 1200 },
+          { name = "picture.png", type = "result", size = -1 },
+        },
+      }
+    end
+    list[2].file = "/work/" .. ("π"):rep(60) .. ".jl" -- names may be wide, and are cut
+    jobs.replace(list)
+    vim.cmd("edit juliahub://jobs")
+    local columns = {}
+    for _, job in ipairs(list) do
+      local line = t.expect("a line for " .. job.job, t.row(job.job .. " "))
+      columns[vim.fn.strdisplaywidth(line:sub(1, line:find(job.job, 1, true)))] = true
+      if job ~= list[2] then t.expect("of ASCII: " .. line:sub(1, 60), not line:find("[\128-\255]")) end
+    end
+    t.equal("all ids in one column", vim.tbl_count(columns), 1)
+    t.press("<Tab>", "jr-5 ")
+    t.expect("files are below", t.row("     picture.png") and t.row("     a.csv        1.2 kB"))
+    t.press("<Tab>", "     a.csv")
+    t.expect("and gone when it is folded", not t.row("     a.csv"))
+    jobs.replace({})
+    view.render()
+    vim.g.juliahub = { cmd = vim.env.SERVER }
+  end,
+
   "which buffers are its business",
   function()
     local function attached(path)
@@ -253,6 +347,19 @@ t.run({
     vim.cmd("syntax on")
     t.equal("and their colour", vim.fn.synIDattr(vim.fn.synID(1, 3, 1), "name"), "juliabundleignoreComment")
     t.equal("that of a negation", vim.fn.synIDattr(vim.fn.synID(3, 1, 1), "name"), "juliabundleignoreNegation")
+  end,
+
+  "a command starts the server where nothing else has",
+  function()
+    vim.cmd("silent! %bwipeout!")
+    t.write("three.jl", "3")
+    vim.cmd.edit(vim.fn.fnameescape(t.workspace .. "/three.jl"))
+    t.equal("no client yet", #vim.lsp.get_clients({ name = "juliahub", _uninitialized = true }), 0)
+    vim.cmd("JuliaHub preview")
+    t.await("the preview is there", function() return table.concat(t.lines(), "\n"):find("three.jl", 1, true) end)
+    local file = vim.fn.bufnr(t.workspace .. "/three.jl")
+    t.equal("the file is the server's now", #vim.lsp.get_clients({ name = "juliahub", bufnr = file }), 1)
+    vim.lsp.enable("juliahub")
   end,
 
   "it attaches to them, and to no other TOML file",

@@ -19,6 +19,7 @@ local chunk = 1024 * 1024
 ---@field offset integer bytes that were read
 ---@field inode integer
 ---@field rest string the last line, which has no end yet, as it was read
+---@field ended boolean what was read last ended a line
 ---@field timer? uv.uv_timer_t
 
 local open = {} ---@type table<integer, juliahub.Log> by buffer
@@ -72,12 +73,11 @@ local function read_on(bufnr)
   for i, line in ipairs(lines) do
     lines[i] = words.plain((line:gsub("\r$", "")))
   end
-  local first = anew and 0 or vim.api.nvim_buf_line_count(bufnr) - 1
-  -- A file that ends a line ends the log there: no empty one is shown below it.
-  local ends = log.rest == "" and #lines > 1
-  if ends then lines[#lines] = nil end
-  if not anew and vim.b[bufnr].juliahub_ended then first = first + 1 end
-  vim.b[bufnr].juliahub_ended = ends
+  -- The last line goes on, unless it was ended: then the next one is below it.
+  local count = vim.api.nvim_buf_line_count(bufnr)
+  local first = anew and 0 or log.ended and count or count - 1
+  log.ended = log.rest == "" and #lines > 1
+  if log.ended then lines[#lines] = nil end -- no empty line below the end
   append(bufnr, first, lines)
   return true
 end
@@ -121,7 +121,7 @@ end
 ---@param path string
 local function attach(bufnr, job, path)
   stop(bufnr)
-  open[bufnr] = { job = job, path = path, offset = 0, inode = -1, rest = "" }
+  open[bufnr] = { job = job, path = path, offset = 0, inode = -1, rest = "", ended = false }
   vim.b[bufnr].juliahub_job = job
   local o = vim.bo[bufnr]
   o.buftype, o.bufhidden, o.swapfile, o.undolevels, o.modifiable = "nofile", "hide", false, -1, false

@@ -250,6 +250,11 @@ function M.on_exit(code, signal, id)
       if not restarting and not M.client() then set_state("stopped") end
       return
     end
+    if not client.initialized then
+      return M.complain(
+        ("The JuliaHub language server ended as soon as it was started, with exit code %d."):format(code)
+      )
+    end
     local now = vim.uv.hrtime() / 1e9
     crashes = vim.tbl_filter(function(at) return now - at < crash_window end, crashes)
     crashes[#crashes + 1] = now
@@ -371,8 +376,9 @@ function M.ready(done, bufnr)
     vim.schedule_wrap(function()
       if timer:is_closing() then return end
       local up = M.client()
-      if not up and vim.uv.now() - begun < 10000 then return end
+      if not up and M.state ~= "failed" and vim.uv.now() - begun < 10000 then return end
       timer:close()
+      if not up and M.state == "failed" then return done(M.failure) end
       if up then return M.ready(done, bufnr) end
       done("The JuliaHub language server does not answer. :JuliaHub restart starts it anew.")
     end)

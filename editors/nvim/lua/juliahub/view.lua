@@ -264,7 +264,7 @@ local function page_of(all, now)
   return page
 end
 
---- Writes the page into the buffer, where it differs from what is there.
+--- Writes the page into the buffer.
 ---@param page juliahub.Page
 local function write(page)
   local lines, marks = {}, {}
@@ -276,10 +276,12 @@ local function write(page)
     end
     lines[row] = text
   end
-  vim.bo[buffer].modifiable = true
-  vim.api.nvim_buf_set_lines(buffer, 0, -1, false, lines)
-  vim.bo[buffer].modifiable = false
-  vim.bo[buffer].modified = false
+  if not vim.deep_equal(lines, vim.api.nvim_buf_get_lines(buffer, 0, -1, false)) then
+    vim.bo[buffer].modifiable = true
+    vim.api.nvim_buf_set_lines(buffer, 0, -1, false, lines)
+    vim.bo[buffer].modifiable = false
+    vim.bo[buffer].modified = false
+  end
   vim.api.nvim_buf_clear_namespace(buffer, namespace, 0, -1)
   for _, mark in ipairs(marks) do
     vim.api.nvim_buf_set_extmark(buffer, namespace, mark[1], mark[2], { end_col = mark[3], hl_group = mark[4] })
