@@ -22,7 +22,7 @@ func (s *Session) SignIn(ctx context.Context, in Input) (SignInAnswer, error) {
 		return SignInAnswer{}, err
 	}
 	err = s.later(ctx, waits(in), func(ctx context.Context) error {
-		if err := s.signIn(ctx, server); err != nil {
+		if err := s.signIn(ctx, server, nil); err != nil {
 			return err
 		}
 		if in.Show && !waits(in) {
@@ -55,8 +55,10 @@ func (s *Session) SignOut(ctx context.Context, _ Input) (SignInAnswer, error) {
 var errSignInCancelled = errors.New("the sign-in was cancelled")
 
 // signIn shows the page to sign in on, and returns when that is done. Only one
-// is shown at a time: a second caller waits for it, and ends as it does.
-func (s *Session) signIn(ctx context.Context, server string) error {
+// is shown at a time: a second caller waits for it, and ends as it does. Nothing
+// is shown for a submission (nil = none) once the person called off a sign-in
+// that it could have waited for.
+func (s *Session) signIn(ctx context.Context, server string, f *flight) error {
 	client, err := s.client(server)
 	if err != nil {
 		return err
@@ -66,6 +68,9 @@ func (s *Session) signIn(ctx context.Context, server string) error {
 	host := hostOf(server)
 	var task Task
 	err = client.SignIn(ctx, func(p jobapi.SignInPrompt) error {
+		if f != nil && s.calledOff(f) {
+			return errSignInCancelled
+		}
 		task = s.cfg.UI.Begin(s.ctx, Work{Title: "Signing in to " + host, Message: "waiting for you in the browser", Cancel: func() { s.callOff(server, cancel) }})
 		text := fmt.Sprintf("Sign in to %s at %s", host, p.URL)
 		if p.Code != "" {
@@ -122,11 +127,8 @@ func (s *Session) signedIn(f *flight, work func() error) error {
 	if err == nil || f.request.args.Wait && !s.cfg.SignIn || !needsSignIn(err) {
 		return err
 	}
-	if s.calledOff(f) {
-		return fmt.Errorf("%w: %w", errSignInCancelled, err)
-	}
 	var signErr error
-	f.request.aside(f.ctx, func() { signErr = s.signIn(f.ctx, f.request.server) })
+	f.request.aside(f.ctx, func() { signErr = s.signIn(f.ctx, f.request.server, f) })
 	if signErr != nil {
 		if errors.Is(signErr, errSignInCancelled) {
 			return fmt.Errorf("%w: %w", signErr, err)
