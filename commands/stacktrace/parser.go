@@ -105,19 +105,25 @@ func (p *Parser) finished(n numberedTrace) {
 
 // link sorts the traces, and makes causes of those that another one sums up: the
 // failure of a precompilation, which its own process printed just before
-// "Failed to precompile", and the tests that failed before "Some tests did not
-// pass".
+// "Failed to precompile", and the tests that failed around "Some tests did not
+// pass": they go to standard output, and that to standard error.
 func link(all []numberedTrace) []numberedTrace {
 	slices.SortFunc(all, func(a, b numberedTrace) int { return a.number - b.number })
 	out := all[:0:0]
 	for _, n := range all {
 		first := len(out)
 		switch {
+		case n.trace.test && first > 0 && sumsUpTests(&out[first-1].trace):
+			if sum := &out[first-1].trace; len(sum.Causes) < maxCauses {
+				n.trace.Kind = Nested
+				sum.Causes = append(sum.Causes, n.trace)
+			}
+			continue
 		case strings.HasPrefix(n.trace.Message, "Failed to precompile "):
 			if first > 0 && out[first-1].trace.placed() {
 				first--
 			}
-		case strings.HasPrefix(n.trace.Message, "Some tests did not pass: "):
+		case sumsUpTests(&n.trace):
 			for first > 0 && !out[first-1].trace.Uncaught && out[first-1].trace.placed() && len(out)-first < maxCauses {
 				first--
 			}
@@ -132,6 +138,8 @@ func link(all []numberedTrace) []numberedTrace {
 	}
 	return out
 }
+
+func sumsUpTests(t *Trace) bool { return strings.HasPrefix(t.Message, "Some tests did not pass: ") }
 
 // mode is what a writer's next line is expected to be.
 type mode int
@@ -236,7 +244,7 @@ func (w *writer) test(text string, at time.Time) bool {
 		return false
 	}
 	w.start("", 0, at)
-	w.open[0].trace.In = []Frame{f}
+	w.open[0].trace.In, w.open[0].trace.test = []Frame{f}, true
 	return true
 }
 
@@ -504,6 +512,11 @@ func (l *level) build() Trace {
 	}
 	for _, c := range l.causes {
 		t.Causes = append(t.Causes, c.build())
+	}
+	// Since Julia 1.6 what a task failed with stands below, up to 1.5 behind it.
+	const failed = "TaskFailedException"
+	if t.Message == failed && len(t.Causes) > 0 && t.Causes[0].Kind == Nested {
+		t.Message = strings.TrimSuffix(failed+":\n"+strings.TrimPrefix(t.Causes[0].Message, failed+":\n"), ":\n")
 	}
 	return t
 }

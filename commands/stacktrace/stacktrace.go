@@ -63,6 +63,8 @@ type Trace struct {
 	Frames []Frame // innermost first; the middle of a very long stack is left out
 	In     []Frame // "in expression starting at", innermost file first
 	Causes []Trace
+
+	test bool // a test that failed
 }
 
 // Place is where a job failed: 1-based lines; columns as in Frame.
