@@ -201,7 +201,7 @@ func (s *Session) jobOf(r *track.Record) Job {
 		}
 	}
 	if r.State == track.Failed && r.Failure != nil {
-		j.Message = firstLine(r.Failure.Message)
+		j.Message = headline(r.Failure.Message)
 	}
 	if r.Failure != nil && r.Failure.Line > 0 {
 		j.FailedAt = &Spot{Path: r.Failure.File, Line: r.Failure.Line - 1}
@@ -425,6 +425,20 @@ func failureText(r *track.Record) string {
 		return r.Failure.Message
 	}
 	return r.Reason
+}
+
+// headline is an error's first line, and what comes next as long as a line only
+// announces that: "On worker 2:", "DomainError with -1.0:".
+func headline(text string) string {
+	said := ""
+	for line := range strings.Lines(strings.TrimSpace(text)) {
+		said += strings.TrimSpace(line)
+		if !strings.HasSuffix(said, ":") {
+			break
+		}
+		said += " "
+	}
+	return firstLine(said)
 }
 
 func firstLine(text string) string {

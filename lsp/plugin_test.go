@@ -162,7 +162,7 @@ func TestStoryRecordTellsProgressAndFailure(t *testing.T) {
 	e.Await(lsptest.That("a record that says why", func(s *lsptest.State) bool {
 		last := s.Jobs[len(s.Jobs)-1]
 		text, _ := last["message"].(string)
-		return last["state"] == "failed" && strings.HasSuffix(text, "DomainError with -1.0:") && last["percent"] != 100.0
+		return last["state"] == "failed" && text == "DomainError with -1.0: sqrt was called with a negative real argument" && last["percent"] != 100.0
 	}))
 	e.Shutdown()
 }
