@@ -179,3 +179,47 @@ func TestResolveWorkspace(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestManifestsNobodyReads: what is wrong with a manifest that the job does not
+// use keeps nothing back.
+func TestManifestsNobodyReads(t *testing.T) {
+	entry := func(name, path, n string) string {
+		return "[[deps." + name + "]]\npath = \"" + path + "\"\nuuid = \"0d733eb5-97ac-4a4a-9738-00000000000" + n + "\"\n"
+	}
+	dir := lay(t, map[string]string{
+		"p/Project.toml": "", "p/Manifest.toml": manifestHead, "a/Project.toml": packageA, "b/Project.toml": "name = \"B\"\nuuid = \"0d733eb5-97ac-4a4a-9738-000000000002\"\n",
+		"p/docs/Project.toml": "", "p/docs/Manifest.toml": manifestHead + entry("Renamed", "../../a", "1") + entry("B", "../../b", "2"),
+	})
+	p := mustPlan(t, Options{Dir: filepath.Join(dir, "p"), AllowOutside: func(string) bool { return false }})
+	expect(t, "files", filePaths(p), []string{"Manifest.toml", "Project.toml", "docs/Manifest.toml", "docs/Project.toml"})
+	expect(t, "warnings", codes(p), []string{"package-missing docs/Manifest.toml", "package-refused docs/Manifest.toml"})
+	// The same in the manifest that the job uses is an error.
+	o := Options{Dir: filepath.Join(dir, "p"), Environment: filepath.Join(dir, "p/docs"), AllowOutside: func(string) bool { return false }}
+	var wrong *PackageError
+	if _, err := NewPlan(context.Background(), o); !errors.As(err, &wrong) || wrong.Package != "Renamed" {
+		t.Error(err)
+	}
+}
+
+// TestUnpackedBundle sends a job's unpacked bundle once more: the packages in its
+// .bundle travel, from their place there.
+func TestUnpackedBundle(t *testing.T) {
+	dir := lay(t, map[string]string{
+		"p/Project.toml": "", "p/Manifest.toml": manifestHead + "[[deps.DevA]]\npath = \".bundle/dev/A1\"\nuuid = \"0d733eb5-97ac-4a4a-9738-000000000001\"\n",
+		"p/.bundle/dev/A1/Project.toml": packageA, "p/.bundle/dev/A1/src/DevA.jl": "", "p/.bundle/dev/Old/x": "",
+	})
+	p := mustPlan(t, Options{Dir: filepath.Join(dir, "p"), AllowOutside: func(string) bool { t.Error("it lies inside"); return false }})
+	expect(t, "files", filePaths(p), []string{".bundle/dev/DevA/Project.toml", ".bundle/dev/DevA/src/DevA.jl", "Manifest.toml", "Project.toml"})
+	if text := string(p.content["Manifest.toml"]); !strings.Contains(text, `path = ".bundle/dev/DevA"`) || len(p.Outside) > 0 {
+		t.Errorf("outside %q\n%s", p.Outside, text)
+	}
+}
+
+// TestEmptyManifest is made for the environment, too, where that is no root.
+func TestEmptyManifest(t *testing.T) {
+	dir := lay(t, map[string]string{"Project.toml": "", "Manifest.toml": "", "e/Project.toml": "[deps]\n", "e/s.jl": ""})
+	p := mustPlan(t, Options{Dir: dir, Script: filepath.Join(dir, "e/s.jl")})
+	if p.Environment != "e" || p.Manifest != "e/Manifest.toml" || p.ManifestSHA256 == "" || string(p.ManifestText) != emptyManifest {
+		t.Errorf("environment %q, manifest %q %q", p.Environment, p.Manifest, p.ManifestText)
+	}
+}

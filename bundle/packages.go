@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -29,7 +30,10 @@ type bundled struct {
 	fromDepot  bool
 }
 
-const whyOutside = "tracked by a path outside the directory"
+const (
+	whyOutside   = "tracked by a path outside the directory"
+	whyOwnBundle = "tracked by a path in .bundle, which is made anew"
+)
 
 // readManifests reads every manifest and project file of the root's tree and
 // finds out which manifest the job uses.
@@ -145,7 +149,7 @@ func (b *builder) warnOfLostPaths(at string, p *projectFile, file string) {
 const emptyManifest = "# This file is machine-generated - editing it directly is not advised\n\n"
 
 // withoutManifest resolves a project's dependencies, or adds an empty manifest to
-// a root that has none; failing that it warns. It returns the manifest's file,
+// a project that has none; failing that it warns. It returns the manifest's file,
 // if there is one now.
 func (b *builder) withoutManifest(at string, p *projectFile) (string, error) {
 	path := join(at, "Manifest.toml")
@@ -158,9 +162,6 @@ func (b *builder) withoutManifest(at string, p *projectFile) (string, error) {
 			return filepath.Join(p.dir(), "Manifest.toml"), nil
 		}
 		b.warn("no-manifest", path, "%s has no manifest: the job resolves the newest versions of its packages", join(at, filepath.Base(p.file)))
-		return "", nil
-	}
-	if at != "" {
 		return "", nil
 	}
 	b.generate(path, []byte(emptyManifest))
@@ -273,20 +274,38 @@ func (b *builder) collect(m *travelling, e *manifestEntry) error {
 		return b.collectInstalled(m, e)
 	}
 	target := m.target(value.text)
-	missing := func(reason string) error {
-		if m.required && !m.isProject {
-			return &PackageError{Package: e.name, Path: target, Manifest: m.file, Reason: reason}
-		}
-		b.warn("package-missing", m.path, "package %s of %s: %s", e.name, m.path, reason)
+	isRelative := !filepath.IsAbs(filepath.FromSlash(value.text))
+	required := m.required
+	var err error
+	switch {
+	case !b.overlay.isDir(target):
+		required = required && !m.isProject // older Julias read no [sources]
+		err = &PackageError{Package: e.name, Path: target, Manifest: m.file, Reason: fmt.Sprintf("its path %s does not exist", target)}
+	case isRelative && isWithin(b.root.top, target) && !b.inOwnBundle(target):
+		return b.checkInside(e, target)
+	default:
+		err = b.addPackage(m, e, target)
+	}
+	if required {
+		return err
+	}
+	// What the job does not read must not keep anything back.
+	if bad, ok := errors.AsType[*PackageError](err); ok {
+		b.warn("package-missing", m.path, "package %s of %s: %s", e.name, m.path, bad.Reason)
 		return nil
 	}
-	if !b.overlay.isDir(target) {
-		return missing(fmt.Sprintf("its path %s does not exist", target))
+	if outside, ok := errors.AsType[*OutsideError](err); ok {
+		b.warn("package-refused", m.path, "package %s of %s stays out: sending %s was not allowed", e.name, m.path, outside.Target)
+		return nil
 	}
-	if !filepath.IsAbs(filepath.FromSlash(value.text)) && isWithin(b.root.top, target) {
-		return b.checkInside(e, target)
-	}
-	return b.addPackage(m, e, target)
+	return err
+}
+
+// inOwnBundle reports whether a package stands in the project's own .bundle, as
+// after a job's bundle was unpacked: it stays out, so that it travels like those
+// outside.
+func (b *builder) inOwnBundle(target string) bool {
+	return isWithin(filepath.Join(b.root.top, ".bundle"), target)
 }
 
 // checkInside warns of a package in the directory that the rules leave out.
@@ -311,6 +330,9 @@ func (b *builder) addPackage(m *travelling, e *manifestEntry, target string) err
 	}
 	if err := b.checkIdentity(m, e, target); err != nil {
 		return err
+	}
+	if b.inOwnBundle(target) {
+		return b.copyPackage(&bundled{name: e.name, uuid: e.text("uuid"), from: target, why: whyOwnBundle})
 	}
 	b.plan.Outside = append(b.plan.Outside, target)
 	if b.options.AllowOutside != nil && !b.options.AllowOutside(target) {
@@ -401,6 +423,9 @@ func (b *builder) rewriteEntry(m *travelling, e *manifestEntry) []edit {
 	}
 	target := m.target(value.text)
 	isRelative := !filepath.IsAbs(filepath.FromSlash(value.text))
+	if pkg := b.byPath[target]; pkg != nil && b.inOwnBundle(target) {
+		return to(pkg.to)
+	}
 	if inside, ok := pathIn(m.tree.top, target); ok && isRelative {
 		if !climbs(parentOf(m.path), value.text) {
 			return nil
