@@ -15,6 +15,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -118,7 +119,25 @@ func archiveKind(f *os.File) func(context.Context, *extraction, *os.File) error 
 	return nil
 }
 
-func isTar(head []byte) bool { return len(head) >= 263 && string(head[257:262]) == "ustar" }
+// isTar tells a tar's first header by its checksum: that of an archive from
+// before 1988, or of a program that still writes such ones, names no format.
+func isTar(head []byte) bool {
+	const at, size = 148, 8 // of the checksum, which counts as spaces itself
+	if len(head) < 512 {
+		return false
+	}
+	want, err := strconv.ParseInt(strings.Trim(string(head[at:at+size]), " \x00"), 8, 32)
+	if err != nil {
+		return false
+	}
+	unsigned, signed := int64(size*' '), int64(size*' ') // some old programs took bytes for signed ones
+	for i, b := range head[:512] {
+		if i < at || i >= at+size {
+			unsigned, signed = unsigned+int64(b), signed+int64(int8(b))
+		}
+	}
+	return want == unsigned || want == signed
+}
 
 // stemOf is an archive's name without what says that it is one.
 func stemOf(name string) string {
@@ -171,6 +190,9 @@ func (x *extraction) tar(ctx context.Context, r io.Reader) error {
 func tarMode(h *tar.Header) fs.FileMode {
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse, tar.TypeDir:
+		if strings.HasSuffix(h.Name, "/") { // how old archives say that it is a directory
+			return fs.ModeDir | 0o755
+		}
 		return h.FileInfo().Mode()
 	}
 	return h.FileInfo().Mode() | fs.ModeIrregular

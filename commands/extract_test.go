@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -171,5 +172,92 @@ func TestExtractFileAndDirectory(t *testing.T) {
 	}
 	if files, _, err := extracted(t, "r.tar", tarOf(t, inside, folder, packedEntry{"a/c", "y", tar.TypeReg})); err != nil || len(files) != 2 {
 		t.Errorf("%v, %v", files, err)
+	}
+}
+
+// oldTar is an archive as tar wrote it before there was "ustar": a header of
+// name, numbers and checksum, and nothing behind the link's name.
+func oldTar(signed bool, entries ...packedEntry) string {
+	var b strings.Builder
+	for _, e := range entries {
+		head := make([]byte, 512)
+		copy(head, e.name)
+		copy(head[100:], "000644 \x00  1750 \x00  1750 \x00")
+		copy(head[124:], fmt.Sprintf("%11o ", len(e.text)))
+		copy(head[136:], "00000000000 ")
+		head[156] = e.kind
+		copy(head[148:], "        ")
+		sum := 0
+		for _, c := range head {
+			if signed {
+				sum += int(int8(c))
+			} else {
+				sum += int(c)
+			}
+		}
+		copy(head[148:], fmt.Sprintf("%6o\x00 ", sum))
+		b.Write(head)
+		b.WriteString(e.text + strings.Repeat("\x00", (512-len(e.text)%512)%512))
+	}
+	return b.String() + strings.Repeat("\x00", 1024)
+}
+
+// TestExtractOldTars: an archive is recognised by its checksum where it does
+// not say what it is.
+func TestExtractOldTars(t *testing.T) {
+	entries := []packedEntry{{"a.txt", "a", 0}, {"sub/", "", '0'}, {"sub/bä.txt", "b", '0'}}
+	for name, data := range map[string]string{
+		"r.tar": oldTar(false, entries...), "r.tgz": gzipOf(t, oldTar(false, entries...)), "signed": oldTar(true, entries...),
+	} {
+		if strings.Contains(data, "ustar") {
+			t.Fatal("this is no old one")
+		}
+		files, left, err := extracted(t, name, data)
+		if err != nil || len(left) > 0 || len(files) != 2 || files["a.txt"] != "a" || files["sub/bä.txt"] != "b" {
+			t.Errorf("%s: %v, left %v, %v", name, files, left, err)
+		}
+	}
+	damaged := []byte(oldTar(false, entries...))
+	damaged[0] = 'b'
+	for name, data := range map[string]string{
+		"damaged.tar": string(damaged), "zeros.tar": strings.Repeat("\x00", 2048), "spaces.tar": strings.Repeat(" ", 2048), "short.tar": oldTar(false, entries...)[:400],
+	} {
+		if files, _, err := extracted(t, name, data); err != nil || len(files) > 0 {
+			t.Errorf("%s: %v, %v", name, files, err)
+		}
+	}
+}
+
+// TestExtractPaxHeaders: what headers say of the whole archive, as git writes
+// it, or of the next entry, is no entry itself, and holds.
+func TestExtractPaxHeaders(t *testing.T) {
+	long := strings.Repeat("n", 120) + "/" + strings.Repeat("ü", 60)
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range []*tar.Header{
+		{Typeflag: tar.TypeXGlobalHeader, Name: "pax_global_header", PAXRecords: map[string]string{"comment": "0123456789abcdef0123456789abcdef01234567"}},
+		{Typeflag: tar.TypeReg, Name: long, Size: 1, Mode: 0o644, Format: tar.FormatPAX, PAXRecords: map[string]string{"ACME.mood": "fine"}},
+		{Typeflag: tar.TypeXGlobalHeader, Name: "again", PAXRecords: map[string]string{"path": "../../evil"}},
+		{Typeflag: tar.TypeReg, Name: "last", Size: 1, Mode: 0o644},
+	} {
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte("x")[:h.Size]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string]string{"r.tar": b.String(), "r.tar.gz": gzipOf(t, b.String())} {
+		files, left, err := extracted(t, name, data)
+		if err != nil || len(left) > 0 || len(files) != 2 || files[long] != "x" || files["last"] != "x" {
+			t.Errorf("%s: %v, left %v, %v", name, files, left, err)
+		}
+	}
+	// With nothing but such a header, it still is an archive.
+	if _, left, err := extracted(t, "empty.tar", tarOf(t)); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
 	}
 }
