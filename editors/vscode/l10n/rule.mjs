@@ -2,22 +2,25 @@
 // something that people do not read (the output channel). A literal holds words
 // for people if it begins like a sentence or has words with spaces between.
 
-const words = /^\p{Lu}\p{Ll}|\p{L}{2,} \p{L}{2,}|\p{L}{2,} [{$]/u;
+const words = /^\p{Lu}\p{Ll}|\p{L}{2,} \p{L}{2,}/u;
+/** In a template a word may stand beside what is put in. */
+const beside = /\p{L}{2,} $|^ \p{L}{2,}/u;
 /** Names, which are the same in all languages. */
-const names = ["JuliaHub", "Control+", "Project.toml", "JuliaProject.toml"];
+const names = /JuliaHub|juliahub-lsp|(Julia)?Project\.toml/g;
 /** Calls whose text nobody is shown: the output channel's. */
 const unread = ["info", "warn", "error", "debug", "trace"];
 
 export const localized = {
   meta: { type: "problem", schema: [], messages: { bare: "{{text}} is for people: l10n.t(…)" } },
   create(context) {
-    const check = (node, text) => {
-      if (!words.test(text) || names.includes(text) || isTranslated(node)) return;
-      context.report({ node, messageId: "bare", data: { text: JSON.stringify(text) } });
+    const check = (node, whole, template = false) => {
+      const text = whole.replace(names, "");
+      if (!(words.test(text) || (template && beside.test(text))) || isTranslated(node)) return;
+      context.report({ node, messageId: "bare", data: { text: JSON.stringify(whole) } });
     };
     return {
       Literal: (node) => typeof node.value === "string" && check(node, node.value),
-      TemplateElement: (node) => check(node, node.value.cooked),
+      TemplateElement: (node) => check(node, node.value.cooked, true),
     };
   },
 };

@@ -1,6 +1,7 @@
 // The Jobs view: running, finished today, older; below each job its failure,
 // its outputs and its result files.
 
+import { basename } from "node:path";
 import {
   type Disposable, EventEmitter, l10n, MarkdownString, ThemeColor, ThemeIcon, type TreeDataProvider, TreeItem,
   TreeItemCollapsibleState, type TreeView, Uri, window,
@@ -173,8 +174,11 @@ function mapped<T>(value: T | undefined, word: (value: T) => string): string | u
 
 function failureItem(job: Job): TreeItem {
   const line = job.failedAt?.line ?? 0;
-  const item = new TreeItem(l10n.t("Failed at line {0}", line + 1));
-  item.description = job.reason ?? "";
+  const path = job.failedAt?.path ?? "";
+  // Often it is another file than the one that was submitted.
+  const elsewhere = path !== "" && path !== job.file;
+  const item = new TreeItem(elsewhere ? l10n.t("Failed at {0}:{1}", basename(path), line + 1) : l10n.t("Failed at line {0}", line + 1));
+  item.description = job.message ?? job.reason ?? "";
   item.iconPath = new ThemeIcon("bug", new ThemeColor("testing.iconFailed"));
   item.command = { command: "juliahub.ui.goToFile", title: l10n.t("Go to File"), arguments: [{ type: "failure", key: keyOf(job) }] };
   return item;

@@ -27,12 +27,12 @@ if grep -nE '"resolved"|registry' package-lock.json; then
     exit 1
 fi
 npm run --silent check
-node l10n/strings.mjs --check
 node esbuild.mjs --tests
-cp "$root/LICENSE" .
-mkdir -p bin
+rm -rf bin
+mkdir bin
 cp "$SERVER" bin/ # a package for this platform brings its server along
 npm run --silent package -- --out dist/juliahub-lsp.vsix >&2
+node --test test/static.test.mjs
 node esbuild.mjs # what the tests run can be debugged
 
 mkdir -p "$IMAGES"

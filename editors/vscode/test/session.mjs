@@ -37,7 +37,8 @@ const settings = {
   "git.enabled": false,
   "remote.autoForwardPorts": false,
   "files.autoSave": "off",
-  "security.workspace.trust.enabled": false,
+  "security.workspace.trust.startupPrompt": "never",
+  "security.workspace.trust.banner": "never",
   "editor.fontFamily": "'JetBrains Mono', 'DejaVu Sans Mono', monospace",
   "editor.fontLigatures": false,
   "editor.minimap.enabled": false,
@@ -47,12 +48,15 @@ const settings = {
   "breadcrumbs.enabled": false,
 };
 
-/** Runs work with a session, and ends all of it whatever happens. */
-export async function withSession(work, { vsix } = {}) {
-  const dir = mkdtempSync(join(tmpdir(), "juliahub-vscode-"));
+/**
+ * Runs work with a session, and ends all of it whatever happens. With vsix the
+ * extension is installed from there; with trust workspaces have to be trusted first.
+ */
+export async function withSession(work, { vsix, trust = false } = {}) {
+  const dir = mkdtempSync(join(tmpdir(), "jh-")); // short, because pictures show it
   const ending = [];
   try {
-    await work(await open(dir, ending, vsix));
+    await work(await open(dir, ending, vsix, trust));
   } catch (error) {
     if (existsSync(join(dir, "code-server.log"))) process.stderr.write(readFileSync(join(dir, "code-server.log"), "utf8").slice(-4000));
     throw error;
@@ -62,7 +66,7 @@ export async function withSession(work, { vsix } = {}) {
   }
 }
 
-async function open(dir, ending, vsix) {
+async function open(dir, ending, vsix, trust) {
   const workspace = join(dir, "weather");
   mkdirSync(workspace);
   for (const name of ["pi.jl", "fails.jl", "project", "Greetings"]) cpSync(join(examples, name), join(workspace, name), { recursive: true });
@@ -74,7 +78,7 @@ async function open(dir, ending, vsix) {
   writeFileSync(both, JSON.stringify({ folders: folders.map((path) => ({ path })) }));
   const user = join(dir, "user"), extensions = join(dir, "extensions"), home = join(dir, "home");
   for (const d of [join(user, "User"), join(user, "Machine"), extensions, home]) mkdirSync(d, { recursive: true });
-  writeFileSync(join(user, "User/settings.json"), JSON.stringify(settings, undefined, 2));
+  writeFileSync(join(user, "User/settings.json"), JSON.stringify({ ...settings, "security.workspace.trust.enabled": trust }, undefined, 2));
   // Installed, the extension has its server with it; under development it is told.
   if (!vsix) writeFileSync(join(user, "Machine/settings.json"), JSON.stringify({ "juliahubLsp.path": SERVER }));
 
@@ -108,7 +112,7 @@ async function open(dir, ending, vsix) {
   const port = await freePort();
   const origin = `http://127.0.0.1:${port}`;
   start([...codeServer, ...profile, "--auth", "none", "--bind-addr", `127.0.0.1:${port}`, "--disable-telemetry", "--disable-update-check",
-    "--disable-workspace-trust", "--disable-getting-started-override", "--vscode-option", "enable-smoke-test-driver"], env, log, ending);
+    ...(trust ? [] : ["--disable-workspace-trust"]), "--disable-getting-started-override", "--vscode-option", "enable-smoke-test-driver"], env, log, ending);
   await until("code-server answers", () => fetch(`${origin}/healthz`).then((r) => r.ok, () => false));
 
   // Screenshots look the same wherever these fonts are.
@@ -118,7 +122,7 @@ async function open(dir, ending, vsix) {
   writeFileSync(join(home, "config/fontconfig/fonts.conf"), `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>${prefer.join("")}</fontconfig>`);
   const executablePath = ["/usr/bin/chromium", "/usr/bin/google-chrome"].find(existsSync);
   const context = await chromium.launchPersistentContext(join(dir, "chromium"), {
-    executablePath, headless: true, env: { ...process.env, XDG_CONFIG_HOME: join(home, "config") }, viewport: { width: 1280, height: 800 }, colorScheme: "dark", reducedMotion: "reduce",
+    executablePath, headless: true, env: { ...process.env, XDG_CONFIG_HOME: join(home, "config") }, viewport: { width: 1200, height: 700 }, colorScheme: "dark", reducedMotion: "reduce",
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync", "--font-render-hinting=none"],
   });
