@@ -26,7 +26,11 @@ type LogPosition struct {
 	// time and id (nil = none yet). AfterMark are the checksums from there on.
 	Mark      *Mark    `json:"mark,omitempty"`
 	AfterMark []uint64 `json:"afterMark,omitempty"`
-	MarkLost  bool     `json:"markLost,omitempty"`
+	MarkLost  bool     `json:"markLost,omitempty"` // AfterMark are only the last of them
+
+	// Partial says that the log's beginning was not to be had: Count counts from
+	// the first message that was.
+	Partial bool `json:"partial,omitempty"`
 }
 
 func (p LogPosition) clone() LogPosition {
@@ -36,7 +40,7 @@ func (p LogPosition) clone() LogPosition {
 
 const (
 	ringSize  = 1 << 16 // messages known by their ids: some MB
-	afterSize = 1 << 13 // messages remembered behind a place; more, and the place is lost
+	afterSize = 1 << 13 // messages remembered behind a place, and at the end of what was emitted
 )
 
 // cursor knows which messages of a log have been emitted, in memory that does
@@ -50,6 +54,7 @@ type cursor struct {
 	mu  sync.Mutex // guards what follows
 	pos LogPosition
 
+	end   []uint64 // checksums of the last messages, at least afterSize of them if there were as many
 	ring  []uint64 // checksums of the last messages that have ids, a circle
 	next  int      // where the circle goes on
 	known map[uint64]struct{}
@@ -64,6 +69,7 @@ func newCursor(from *LogPosition) *cursor {
 	c := &cursor{known: map[uint64]struct{}{}}
 	if from != nil {
 		c.pos = from.clone()
+		c.end = slices.Clone(from.AfterMark)
 	}
 	return c
 }
@@ -87,22 +93,29 @@ func (c *cursor) mark() *Mark {
 	return c.pos.Mark
 }
 
+// markLost reports whether more was emitted behind the mark than is remembered.
+func (c *cursor) markLost() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pos.MarkLost
+}
+
 // offset returns what to ask a WebSocket for. exact says that it then begins at
 // that place; otherwise it begins at the log's present end, and what lies
-// between must be fetched.
-func (c *cursor) offset() (offset string, exact bool) {
+// between must be fetched. ok is false when a WebSocket cannot go on from here.
+func (c *cursor) offset() (offset string, exact, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.pos
 	switch {
 	case p.Offset != "" && !p.OddIDs && !p.OffsetLost:
-		return p.Offset, true
+		return p.Offset, true, true
 	case p.Mark != nil && !p.MarkLost:
-		return "", false
+		return "", false, true
 	case p.Offset != "" && !p.OffsetLost:
-		return p.Offset, true
+		return p.Offset, true, true
 	}
-	return "0", true
+	return "0", true, !p.Partial
 }
 
 // readOn prepares for a WebSocket that begins at offset.
@@ -112,11 +125,63 @@ func (c *cursor) readOn(offset string) {
 	c.expect(c.pos.AfterOffset, offset == "0" && (c.pos.Offset != "" || c.pos.OffsetLost))
 }
 
-// readPage prepares for a page that begins at the mark.
+// readPage prepares for a page that begins at the mark, or at the log's beginning
+// where there is none.
 func (c *cursor) readPage() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.expect(c.pos.AfterMark, c.pos.Mark == nil && c.pos.MarkLost)
+	c.expect(c.pos.AfterMark, false)
+}
+
+// goesOn returns how many messages of a page, which begins anywhere, were emitted
+// before; ok says that the page holds the place to go on from, or begins the log
+// where nothing was emitted yet. top says that it begins with the log's first message.
+func (c *cursor) goesOn(messages []LogMessage, top bool) (known int, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := int64(len(messages))
+	if top && !c.pos.Partial {
+		return int(min(c.pos.Count, n)), c.pos.Count <= n
+	}
+	sums := make([]uint64, n)
+	for i, m := range messages {
+		sums[i] = checksum(m)
+	}
+	// Behind the mark, if it is here: the same messages follow as before.
+	if mark := c.pos.Mark; mark != nil && !c.pos.MarkLost {
+		i := slices.IndexFunc(messages, func(m LogMessage) bool { return sameMark(mark, markOf(m)) })
+		if i += 1 + len(c.pos.AfterMark); i > len(c.pos.AfterMark) && i <= len(sums) && c.endsWith(sums[:i]) {
+			return i, true
+		}
+	}
+	// Else where the end of what was emitted stands, the latest such place.
+	for i := len(sums); i > 0; i-- {
+		if c.endsWith(sums[:i]) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// readFrom prepares for messages none of which were emitted before.
+func (c *cursor) readFrom() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.expect(nil, false)
+}
+
+// endsWith reports whether what was emitted ends with these messages, as far as
+// it is remembered.
+func (c *cursor) endsWith(sums []uint64) bool {
+	n := min(len(sums), len(c.end), afterSize)
+	return n > 0 && slices.Equal(sums[len(sums)-n:], c.end[len(c.end)-n:])
+}
+
+// beginAnywhere says that the first message to come does not begin the log.
+func (c *cursor) beginAnywhere() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pos.Partial = true
 }
 
 // expect says what comes again: the messages with these checksums, or the whole
@@ -200,6 +265,10 @@ func (c *cursor) remember(m LogMessage) {
 	p := &c.pos
 	p.Count++
 	sum := checksum(m)
+	if len(c.end) == 2*afterSize {
+		c.end = append(c.end[:0], c.end[afterSize:]...)
+	}
+	c.end = append(c.end, sum)
 	if m.EventID != "" {
 		c.keep(sum)
 	} else if c.paging {
@@ -214,11 +283,14 @@ func (c *cursor) remember(m LogMessage) {
 	if mark := markOf(m); mark != nil {
 		p.Mark, p.AfterMark, p.MarkLost = mark, p.AfterMark[:0], false
 	} else {
-		p.AfterMark, p.MarkLost = after(p.AfterMark, sum, p.MarkLost)
+		if len(p.AfterMark) == afterSize {
+			p.AfterMark, p.MarkLost = slices.Delete(p.AfterMark, 0, afterSize/8), true
+		}
+		p.AfterMark = append(p.AfterMark, sum)
 	}
 }
 
-// after appends to what is remembered behind a place, or gives the place up.
+// after appends to what is remembered behind an offset, or gives that up.
 func after(sums []uint64, sum uint64, lost bool) ([]uint64, bool) {
 	if lost || len(sums) >= afterSize {
 		return nil, true

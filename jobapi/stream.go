@@ -37,13 +37,20 @@ type LogStream struct {
 
 	pollUntil time.Time // when to try WebSockets again; zero = now
 	refused   bool      // the last WebSocket was; until a page shows that this says nothing of the job
+	mute      int       // WebSockets in a row that brought nothing at all
 	unplaced  bool      // polling has failed with errNoPlace
-	whole     bool      // an open WebSocket is to bring the log from its beginning
 	entries   int       // messages to ask for at once: fewer where they are very long
+	largest   int       // messages in the largest page so far
+	full      bool      // the last page was as large, so that it may have been cut
+
+	spoken time.Time // when the open WebSocket brought a message, or began
+	look   time.Time // when to look next whether a log without places has ended
+	looks  *backoff.ExponentialBackOff
+	calm   time.Duration // streamCalm, and less in tests
 }
 
 // errNoPlace says that the messages so far have neither times nor ids, so that
-// get_logs cannot be asked for what follows them.
+// get_logs cannot be asked for what follows them, and only a WebSocket can go on.
 var errNoPlace = errors.New("the log has no place to go on from")
 
 // errOvertaken says that pages brought what this WebSocket is still to bring: it
@@ -58,13 +65,15 @@ const (
 	streamLast   = 30 * time.Second
 	frameLimit   = 16 << 20
 	streamCalm   = 30 * time.Second
-	noSocketsFor = 10 * time.Minute // no WebSocket is tried where one was refused
-	socketTrials = 2                // connections that soon break and bring nothing, until polling takes over
+	noSocketsFor = 10 * time.Minute       // no WebSocket is tried where one was refused
+	socketTrials = 2                      // connections that soon break and bring nothing, until polling takes over
+	mutesMost    = 3                      // connections that bring nothing, until they are not waited for
+	quietFor     = 500 * time.Millisecond // without a message, before pages are asked what an open WebSocket has left to bring
 )
 
 // LogStream makes a stream of a job's log. Run starts it.
 func (c *Client) LogStream(id string, o StreamOptions) *LogStream {
-	return &LogStream{client: c, job: id, options: o, cursor: newCursor(o.From), entries: MaxLogEntries}
+	return &LogStream{client: c, job: id, options: o, cursor: newCursor(o.From), entries: MaxLogEntries, looks: pollGaps(), calm: streamCalm}
 }
 
 // Position returns the place behind the last message that was emitted, for
@@ -84,7 +93,7 @@ func (s *LogStream) Run(ctx context.Context, emit func([]LogMessage) error) erro
 		if until := s.client.socketsAgain(); until.After(s.pollUntil) && !s.unplaced {
 			s.pollUntil = until
 		}
-		if s.options.PollOnly || s.client.now().Before(s.pollUntil) {
+		if s.polls() {
 			ended, err := s.poll(ctx)
 			s.unplaced = errors.Is(err, errNoPlace)
 			if ended || err != nil && (s.options.PollOnly || !s.unplaced) {
@@ -95,6 +104,9 @@ func (s *LogStream) Run(ctx context.Context, emit func([]LogMessage) error) erro
 		before, began := s.cursor.count(), s.client.now()
 		ended, spoke, err := s.socket(ctx)
 		s.refused = refusesSockets(err)
+		if s.mute++; spoke {
+			s.mute = 0
+		}
 		switch {
 		case ended:
 			return nil
@@ -107,13 +119,13 @@ func (s *LogStream) Run(ctx context.Context, emit func([]LogMessage) error) erro
 		case s.cursor.count() > before:
 			failures = 0
 			gaps.Reset()
-		case spoke && s.client.now().Sub(began) > streamCalm:
+		case spoke && s.client.now().Sub(began) > s.calm:
 			failures = 0 // a quiet log, and a connection that got old
 		default:
 			failures++
 		}
 		s.client.log.DebugContext(ctx, "log stream broke", "job", s.job, "error", err)
-		if (failures >= socketTrials || s.refused) && !s.unplaced {
+		if s.refused || failures >= socketTrials && (!s.unplaced || !s.socketsWork()) {
 			s.client.log.InfoContext(ctx, "following the log by polling", "job", s.job)
 			s.pollUntil = s.client.now().Add(pollPeriod)
 			continue
@@ -122,6 +134,18 @@ func (s *LogStream) Run(ctx context.Context, emit func([]LogMessage) error) erro
 			return err
 		}
 	}
+}
+
+// polls reports whether the log is followed by polling now.
+func (s *LogStream) polls() bool {
+	_, _, ok := s.cursor.offset()
+	return s.options.PollOnly || !ok || s.client.now().Before(s.pollUntil)
+}
+
+// socketsWork reports whether a WebSocket may bring what pages cannot.
+func (s *LogStream) socketsWork() bool {
+	_, _, ok := s.cursor.offset()
+	return ok && !s.options.PollOnly && !s.refused && s.mute < mutesMost && !s.client.now().Before(s.client.socketsAgain())
 }
 
 // emitError is an error of the caller's own, which ends the stream.
@@ -189,7 +213,7 @@ func (s *LogStream) deliver(messages []LogMessage) error {
 // socket follows the log over one WebSocket. spoke says that it brought
 // something, be it a keep-alive.
 func (s *LogStream) socket(ctx context.Context) (ended, spoke bool, err error) {
-	offset, exact := s.cursor.offset()
+	offset, exact, _ := s.cursor.offset()
 	conn, err := s.connect(ctx, offset)
 	if err != nil {
 		return false, false, err
@@ -198,8 +222,8 @@ func (s *LogStream) socket(ctx context.Context) (ended, spoke bool, err error) {
 	if exact {
 		s.cursor.readOn(offset)
 	}
-	s.whole = exact && offset == "0"
-	defer func() { s.whole = false }()
+	s.spoken, s.look = time.Now(), time.Time{}
+	s.looks.Reset()
 	for {
 		frame, err := s.readFrame(ctx, conn)
 		if err != nil {
@@ -230,10 +254,14 @@ func (s *LogStream) fillGap(ctx context.Context) (ended bool, err error) {
 // frame handles one frame: a message, a marker, or nothing.
 func (s *LogStream) frame(ctx context.Context, frame []byte) (ended bool, err error) {
 	if len(frame) == 0 {
-		if s.options.JobDone == nil || !s.options.JobDone() {
+		// The end may not be marked. What is still coming is not asked for.
+		if s.options.JobDone == nil || !s.options.JobDone() || time.Since(s.spoken) < quietFor {
 			return false, nil
 		}
-		ended, err := s.catchUp(ctx) // the end may not be marked
+		if s.cursor.mark() == nil {
+			return s.endsHere(ctx)
+		}
+		ended, err := s.catchUp(ctx)
 		switch {
 		case errors.Is(err, errNoPlace):
 			return false, nil // only the connection can bring the rest
@@ -242,6 +270,7 @@ func (s *LogStream) frame(ctx context.Context, frame []byte) (ended bool, err er
 		}
 		return ended, err
 	}
+	s.spoken = time.Now()
 	if err := s.client.saysFailure(&request{what: "follow the log of " + s.job}, frame); err != nil {
 		return false, err
 	}
@@ -256,6 +285,38 @@ func (s *LogStream) frame(ctx context.Context, frame []byte) (ended bool, err er
 		return false, nil
 	}
 	return false, s.deliver([]LogMessage{message})
+}
+
+// endsHere reports whether the log of a job that is done ends with what an open
+// WebSocket has brought, where nobody could ask for what follows that: its last
+// page then holds nothing else. It looks less and less often.
+func (s *LogStream) endsHere(ctx context.Context) (ended bool, err error) {
+	if time.Now().Before(s.look) {
+		return false, nil
+	}
+	page, err := s.client.Logs(ctx, s.job, LogQuery{Entries: s.entries})
+	s.look = time.Now().Add(max(s.looks.NextBackOff(), RetryAfter(err)))
+	switch {
+	case errors.Is(err, errTooLarge) && s.entries > 1:
+		s.entries = max(1, s.entries/8)
+		return false, nil
+	case err != nil && IsTemporary(err) && ctx.Err() == nil:
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	known, ok := s.cursor.goesOn(page.Messages, page.Top)
+	if known == len(page.Messages) && (ok || known == 0) {
+		return true, nil
+	}
+	if !ok || time.Since(s.spoken) < s.calm {
+		return false, nil // it is on its way
+	}
+	s.cursor.readFrom()
+	if err := s.deliver(page.Messages[known:]); err != nil {
+		return false, err
+	}
+	return false, errOvertaken
 }
 
 func (s *LogStream) readFrame(ctx context.Context, conn *websocket.Conn) ([]byte, error) {
@@ -329,11 +390,14 @@ func (s *LogStream) dial(ctx context.Context, offset, token string) (*websocket.
 	return nil, &noSocketError{answer.StatusCode}
 }
 
+func pollGaps() *backoff.ExponentialBackOff {
+	return &backoff.ExponentialBackOff{InitialInterval: pollFirst, RandomizationFactor: 0.2, Multiplier: 1.5, MaxInterval: pollLast}
+}
+
 // poll follows the log by asking for pages, for a while. It asks less and less
 // often while nothing comes.
 func (s *LogStream) poll(ctx context.Context) (ended bool, err error) {
-	gaps := &backoff.ExponentialBackOff{InitialInterval: pollFirst, RandomizationFactor: 0.2, Multiplier: 1.5, MaxInterval: pollLast}
-	for s.options.PollOnly || s.client.now().Before(s.pollUntil) {
+	for gaps := pollGaps(); s.polls(); {
 		before := s.cursor.count()
 		ended, err := s.catchUp(ctx)
 		if ended || err != nil && (ctx.Err() != nil || !IsTemporary(err)) {
@@ -354,9 +418,9 @@ func (s *LogStream) poll(ctx context.Context) (ended bool, err error) {
 
 // catchUp fetches all that the log has behind the cursor.
 func (s *LogStream) catchUp(ctx context.Context) (ended bool, err error) {
-	for {
+	for stuck := false; ; { // stuck: what follows the mark is known, as far as a page goes
 		mark := s.cursor.mark()
-		page, err := s.pageAfter(ctx, mark)
+		page, last, err := s.nextPage(ctx, mark, stuck)
 		if errors.Is(err, errTooLarge) && s.entries > 1 {
 			s.entries = max(1, s.entries/8)
 			continue
@@ -368,7 +432,6 @@ func (s *LogStream) catchUp(ctx context.Context) (ended bool, err error) {
 			s.refused = false
 			s.client.refuseSockets()
 		}
-		s.cursor.readPage()
 		before := s.cursor.count()
 		if err := s.deliver(page.Messages); err != nil {
 			return false, err
@@ -377,49 +440,104 @@ func (s *LogStream) catchUp(ctx context.Context) (ended bool, err error) {
 		switch {
 		case page.Bottom:
 			return true, nil
+		case moved && !last && (s.full || !sameMark(mark, s.cursor.mark())):
+			stuck = sameMark(mark, s.cursor.mark())
+		case !moved && !last && s.full && !stuck:
+			stuck = true
 		case !moved && s.options.JobDone != nil && s.options.JobDone():
 			return true, nil
-		case !moved || sameMark(mark, s.cursor.mark()):
-			return false, nil // nothing new, or nowhere to go on from
+		default:
+			return false, nil
 		}
 	}
 }
 
-// pageAfter returns the page behind a mark; without one, the log's first page.
-func (s *LogStream) pageAfter(ctx context.Context, mark *Mark) (LogPage, error) {
-	if mark != nil {
-		return s.client.Logs(ctx, s.job, LogQuery{Entries: s.entries, After: mark})
+// nextPage returns the page behind a mark, or where there is none or it leads no
+// further, what the log has to go on with. last says that nothing came behind it.
+func (s *LogStream) nextPage(ctx context.Context, mark *Mark, stuck bool) (page LogPage, last bool, err error) {
+	if mark == nil || stuck {
+		return s.findPlace(ctx)
 	}
-	// There is no way to ask for the first page: it is found by going back from
-	// the last one. The pages on the way are not kept but fetched again, so that
-	// the longest log takes no more memory than one page.
-	page, err := s.client.Logs(ctx, s.job, LogQuery{Entries: s.entries})
+	page, err = s.page(ctx, LogQuery{After: mark})
+	if err != nil || !s.cursor.markLost() {
+		s.cursor.readPage()
+		return page, false, err
+	}
+	// All of it is known where it does not reach the end of what was emitted.
+	s.cursor.readFrom()
+	if known, ok := s.cursor.goesOn(page.Messages, false); ok {
+		page.Messages = page.Messages[known:]
+	} else {
+		page = LogPage{}
+	}
+	return page, false, nil
+}
+
+// page asks for a page of the usual size.
+func (s *LogStream) page(ctx context.Context, q LogQuery) (LogPage, error) {
+	q.Entries = s.entries
+	page, err := s.client.Logs(ctx, s.job, q)
+	n := len(page.Messages)
+	s.largest = max(s.largest, n)
+	s.full = n > 0 && n >= min(s.entries, s.largest)
+	return page, err
+}
+
+// findPlace returns what the log has to go on with: from the cursor's place on,
+// or from the log's beginning where nothing was emitted yet. There is no way to
+// ask for that: it is found by going back from the last page. The pages on the
+// way are not kept but fetched again, so that the longest log takes no more
+// memory than one page. last says that it ends with the log.
+func (s *LogStream) findPlace(ctx context.Context) (page LogPage, last bool, err error) {
+	page, err = s.page(ctx, LogQuery{})
+	last = true
 	lost := false // more may lie before the page, and nobody can ask for it
-	for back := (*Mark)(nil); err == nil && !page.Top; {
+	known, found := s.cursor.goesOn(page.Messages, page.Top)
+	for back := (*Mark)(nil); err == nil && !found && !page.Top; {
 		first := firstMark(page.Messages)
 		if first < 0 || sameMark(back, markOf(page.Messages[first])) {
-			lost = first < 0 && len(page.Messages) > 0
+			lost = lost || first < 0 && len(page.Messages) > 0
 			break // as far back as the server goes
 		}
 		back = markOf(page.Messages[first])
 		var older LogPage
-		older, err = s.client.Logs(ctx, s.job, LogQuery{Entries: s.entries, Before: back})
+		older, err = s.page(ctx, LogQuery{Before: back})
 		if err != nil || len(older.Messages) == 0 {
 			break // what is in hand begins the log
 		}
 		if firstMark(older.Messages) < 0 {
 			// Nobody could ask for what follows these: both pages are kept.
-			page.Messages, page.Top = slices.Concat(older.Messages, page.Messages[first:]), older.Top
-			lost = true
-			break
+			older.Messages, older.Bottom = slices.Concat(older.Messages, page.Messages[first:]), page.Bottom
+			lost = !older.Top
+		} else {
+			older.Bottom, last = false, false // there is more behind that page
 		}
-		older.Bottom = false // there is more behind that page
 		page = older
+		known, found = s.cursor.goesOn(page.Messages, page.Top)
 	}
-	if err == nil && !page.Top && (s.cursor.count() > 0 || lost && s.whole) {
-		return page, errNoPlace // the page may begin anywhere
+	if err != nil {
+		return page, last, err
 	}
-	return page, err
+	if !found && !page.Top && (lost || s.cursor.count() > 0) {
+		if s.socketsWork() {
+			return page, last, errNoPlace
+		}
+		s.startAnew(ctx)
+	}
+	s.cursor.readFrom()
+	page.Messages = page.Messages[known:]
+	return page, last, nil
+}
+
+// startAnew goes on with a page that may begin anywhere: there is no way to get
+// what lies before it.
+func (s *LogStream) startAnew(ctx context.Context) {
+	if s.cursor.count() == 0 {
+		s.cursor.beginAnywhere()
+		s.client.log.InfoContext(ctx, "the beginning of a log cannot be had", "job", s.job)
+		return
+	}
+	s.client.log.WarnContext(ctx, "some lines of a log may be missing: more came than could be asked for", "job", s.job)
 }
 
 // firstMark returns the index of the first message that has a place; -1 = none has.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +28,7 @@ type fakeLog struct {
 	deaf  bool   // takes offset 0 for every offset
 	step  int    // messages that come with every look
 	total int
+	hold  int // message before which a WebSocket falls silent; 0 = none
 
 	mu      sync.Mutex // guards what follows
 	written int
@@ -66,6 +68,14 @@ func (l *fakeLog) message(i int) map[string]any {
 	case "no times":
 		m["eventId"] = strconv.Itoa(i + 1)
 		delete(m, "timestamp")
+	case "rare", "few": // a place every now and then
+		if i%60 == 30 || l.style == "rare" && i%9 == 4 {
+			m["eventId"] = fmt.Sprintf("e-%d", i)
+		} else if i%2 == 0 {
+			delete(m, "timestamp")
+		}
+	case "bare":
+		delete(m, "timestamp")
 	}
 	return m
 }
@@ -80,6 +90,13 @@ func (l *fakeLog) grow() int {
 
 // find returns the index behind the message with that id.
 func (l *fakeLog) find(id string) int {
+	if l.style == "whole" {
+		n, err := strconv.Atoi(id)
+		if err != nil {
+			l.t.Errorf("event id %q", id)
+		}
+		return n
+	}
 	for i := range l.total {
 		if l.message(i)["eventId"] == id {
 			return i + 1
@@ -112,7 +129,7 @@ func (l *fakeLog) serveLogs(w http.ResponseWriter, r *http.Request) {
 	for i := from; i < to; i++ {
 		list = append(list, l.message(i))
 	}
-	if to == l.total {
+	if to == l.total && l.hold == 0 {
 		list = append(list, map[string]any{"_meta": true, "end": "bottom", "message": ""})
 	}
 	_, _ = io.WriteString(w, mustJSON(l.t, mustJSON(l.t, list)))
@@ -152,7 +169,7 @@ func (l *fakeLog) serveSocket(w http.ResponseWriter, r *http.Request) {
 		if !send("") { // a keep-alive
 			return
 		}
-		for ; from < n; from++ {
+		for ; from < n && (l.hold == 0 || from < l.hold); from++ {
 			if l.cut > 0 && sent == l.cut {
 				return
 			}
@@ -161,7 +178,7 @@ func (l *fakeLog) serveSocket(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
-		if n == l.total {
+		if n == l.total && l.hold == 0 {
 			send(`{"_meta":true,"end":"bottom","message":""}`)
 			_ = conn.Close(websocket.StatusNormalClosure, "")
 			return
@@ -210,7 +227,7 @@ func at(lines []string, i int) string {
 // TestLogStream: every line once, in order, whatever the ids look like, wherever
 // connections break, by WebSocket and by polling.
 func TestLogStream(t *testing.T) {
-	for _, style := range []string{"whole", "odd", "none", "mixed", "some", "some odd", "no times"} {
+	for _, style := range []string{"whole", "odd", "none", "mixed", "some", "some odd", "no times", "rare"} {
 		for name, l := range map[string]*fakeLog{
 			"at once":       {page: 50, step: 500},
 			"growing":       {page: 50, step: 7},
@@ -222,8 +239,8 @@ func TestLogStream(t *testing.T) {
 			"small pages":   {page: 5, step: 6, noWS: 400},
 		} {
 			pages := name == "no WebSockets" || name == "proxy" || name == "small pages"
-			if pages && (style == "none" || style == "no times") {
-				continue // get_logs has no way to say from where
+			if pages && (style == "none" || style == "no times") || style == "rare" && l.page < 10 {
+				continue // see TestLogStreamWithoutPlaces
 			}
 			if name == "deaf" && !slices.Contains([]string{"whole", "odd", "mixed"}, style) || l.cut > 0 && style == "none" {
 				continue // what comes again cannot be told from what is new
@@ -325,6 +342,94 @@ func TestLogStreamRestarts(t *testing.T) {
 	}
 }
 
+// TestLogStreamWithoutPlaces: where WebSockets do not pass and few messages have
+// both a time and an id, or none, all that can be known is shown: the whole log
+// while a page shows it or overlaps with what was there before, else what the
+// last page holds. Nothing comes twice, also in another process.
+func TestLogStreamWithoutPlaces(t *testing.T) {
+	for _, style := range []string{"none", "no times", "bare", "few", "rare"} {
+		for _, test := range []struct {
+			page, step int
+			want       int // lines, of 400
+		}{
+			{page: 1000, step: 13, want: 400}, // as of less than 10,000 lines
+			{page: 1000, step: 500, want: 400},
+			{page: 50, step: 13, want: 400},
+			{page: 50, step: 49, want: 400},
+			{page: 50, step: 500, want: 50},
+		} {
+			for _, restarts := range []bool{false, true} {
+				switch {
+				case style == "rare":
+					test.want = 400 // its pages can be asked for
+				case style == "few" && test.want < 400, test.step == 49 && (style == "few" || restarts):
+					continue // a second look finds more lines than a page shows; see below
+				}
+				t.Run(fmt.Sprintf("%s, %d a page, %d a look, restarts %v", style, test.page, test.step, restarts), func(t *testing.T) {
+					l := &fakeLog{style: style, page: test.page, step: test.step, total: 400, noWS: 404}
+					got := l.readAll(t, l.start(t), restarts)
+					compareLines(t, got, l.want()[400-test.want:])
+					if l.pages > 3*400/min(test.step, 13)+10 {
+						t.Errorf("%d pages were asked for", l.pages)
+					}
+				})
+			}
+		}
+	}
+	// With a place in the midst, what lies around it can be asked for, and no more.
+	l := &fakeLog{style: "few", page: 50, step: 500, total: 400, noWS: 404}
+	got := l.readAll(t, l.start(t), false)
+	if all := l.want(); !inOrder(got, all) || len(got) < 50 || got[len(got)-1] != all[399] {
+		t.Errorf("%d lines, to %q", len(got), at(got, len(got)-1))
+	}
+}
+
+// readAll follows the log to its end, with restarts after every few lines.
+func (l *fakeLog) readAll(t *testing.T, c *Client, restarts bool) []string {
+	t.Helper()
+	enough := errors.New("enough")
+	var got []string
+	var from *LogPosition
+	for range 200 {
+		s := c.LogStream("jr-1", StreamOptions{From: from})
+		room := 29
+		err := s.Run(t.Context(), func(messages []LogMessage) error {
+			if room < 0 && restarts {
+				return enough // this batch was not taken
+			}
+			for _, m := range messages {
+				got = append(got, m.Message)
+				room--
+			}
+			return nil
+		})
+		if err == nil {
+			return got
+		}
+		if !errors.Is(err, enough) {
+			t.Fatal(err)
+		}
+		from = &LogPosition{}
+		if err := json.Unmarshal([]byte(mustJSON(t, s.Position())), from); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Errorf("no end after %d lines", len(got))
+	return got
+}
+
+// inOrder reports whether some lines are among all, each once and in their order.
+func inOrder(some, all []string) bool {
+	for _, line := range some {
+		i := slices.Index(all, line)
+		if i < 0 {
+			return false
+		}
+		all = all[i+1:]
+	}
+	return true
+}
+
 // TestLogStreamOffsets: a WebSocket is asked for all lines first, then for those
 // after the last one seen; never for the present end.
 func TestLogStreamOffsets(t *testing.T) {
@@ -411,28 +516,61 @@ func TestLogStreamsWithoutWebSockets(t *testing.T) {
 	}
 }
 
-// TestLogStreamEnds: without a marker, the job's end and silence are the log's end.
+// TestLogStreamEnds: without a marker, the job's end and silence are the log's
+// end, be there places in it or not; and nobody keeps asking.
 func TestLogStreamEnds(t *testing.T) {
-	for name, status := range map[string]int{"by WebSocket": 0, "by polling": 404} {
-		t.Run(name, func(t *testing.T) {
-			l := fakeLog{style: "whole", page: 50, step: 20, total: 1000, noWS: status}
-			c := l.start(t)
-			var got int
-			err := c.LogStream("jr-1", StreamOptions{JobDone: func() bool {
+	for _, style := range []string{"whole", "none", "no times", "bare", "few"} {
+		for name, status := range map[string]int{"by WebSocket": 0, "by polling": 404} {
+			t.Run(style+" "+name, func(t *testing.T) {
+				t.Parallel()
+				l := fakeLog{style: style, page: 50, step: 20, total: 1000, noWS: status}
+				c := l.start(t)
+				var got []string
+				err := c.LogStream("jr-1", StreamOptions{JobDone: func() bool {
+					l.mu.Lock()
+					defer l.mu.Unlock()
+					if l.written >= 200 {
+						l.step = 0 // the job is done, and its log is not closed
+					}
+					return l.step == 0
+				}}).Run(t.Context(), func(messages []LogMessage) error {
+					for _, m := range messages {
+						got = append(got, m.Message)
+					}
+					return nil
+				})
 				l.mu.Lock()
 				defer l.mu.Unlock()
-				if l.written >= 200 {
-					l.step = 0 // the job is done, and its log is not closed
+				if err != nil || l.written < 200 {
+					t.Fatalf("%d lines were written, %v", l.written, err)
 				}
-				return l.step == 0
-			}}).Run(t.Context(), func(m []LogMessage) error { got += len(m); return nil })
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			if err != nil || got != l.written || got < 200 {
-				t.Errorf("%d lines of %d, %v", got, l.written, err)
-			}
-		})
+				compareLines(t, got, l.want()[:l.written])
+				if status == 0 && l.pages > 2 {
+					t.Errorf("%d pages were asked for", l.pages)
+				}
+			})
+		}
 	}
+}
+
+// TestLogStreamThatStalls: a WebSocket that keeps silent about the end of a log
+// without places, for long, is not waited for.
+func TestLogStreamThatStalls(t *testing.T) {
+	l := fakeLog{style: "none", page: 50, step: 500, total: 60, hold: 45}
+	s := l.start(t).LogStream("jr-1", StreamOptions{JobDone: func() bool { return true }})
+	s.calm, s.looks.InitialInterval = 10*time.Millisecond, time.Millisecond
+	s.looks.Reset()
+	var got []string
+	err := s.Run(t.Context(), func(messages []LogMessage) error {
+		for _, m := range messages {
+			got = append(got, m.Message)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareLines(t, got, l.want())
 }
 
 func TestLogStreamStops(t *testing.T) {
@@ -567,6 +705,41 @@ func TestSameMessage(t *testing.T) {
 		}
 		if test.a.EventID != "" && (len(c.fresh([]LogMessage{test.b})) == 0) != test.same {
 			t.Errorf("%s: shown twice, or not at all", name)
+		}
+	}
+}
+
+// TestLogStreamMemory: a long log takes no more memory than a short one, by
+// WebSocket and by polling, whether its messages have places or not.
+func TestLogStreamMemory(t *testing.T) {
+	const total, every = 40_000, 5_000
+	for _, style := range []string{"whole", "none"} {
+		for name, status := range map[string]int{"by WebSocket": 0, "by polling": 404} {
+			if style == "none" && status != 0 {
+				continue // no more than a page can be known
+			}
+			t.Run(style+" "+name, func(t *testing.T) {
+				l := &fakeLog{style: style, page: 1000, step: total, total: total, noWS: status}
+				n := 0
+				var heap []uint64
+				err := l.start(t).LogStream("jr-1", StreamOptions{}).Run(t.Context(), func(m []LogMessage) error {
+					if n/every != (n+len(m))/every {
+						runtime.GC()
+						var stats runtime.MemStats
+						runtime.ReadMemStats(&stats)
+						heap = append(heap, stats.HeapAlloc>>10)
+					}
+					n += len(m)
+					return nil
+				})
+				if err != nil || n != total {
+					t.Fatalf("%d lines, %v", n, err)
+				}
+				// What is known of the last lines, to see what comes twice, has 3 MB at most.
+				if least, most := slices.Min(heap), slices.Max(heap); most-least > 8<<10 {
+					t.Errorf("the heap grew from %d to %d kB: %d", least, most, heap)
+				}
+			})
 		}
 	}
 }
