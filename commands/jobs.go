@@ -491,7 +491,7 @@ func (s *Session) jobList(server string, client Client, jobs []*jobapi.Job, fold
 		if r, ok := ours[j.ID]; ok {
 			row.Submission, row.File = r.Submission, r.File
 		} else {
-			row.Submission, row.File = fromElsewhere(j.Env(), folders)
+			row.Submission, row.File = fromElsewhere(j.Env(), folders, s.cfg.Home)
 		}
 		l.Jobs = append(l.Jobs, row)
 	}
@@ -499,24 +499,53 @@ func (s *Session) jobList(server string, client Client, jobs []*jobapi.Job, fold
 }
 
 // fromElsewhere tells by a job's provenance which local file it ran, when this
-// or another computer's editor submitted it.
-func fromElsewhere(env map[string]string, folders []string) (submission, file string) {
+// or another computer's editor submitted it. The project is looked for where the
+// workspace folders are: first by its name; one that is called otherwise here has
+// to hold the very code that ran.
+func fromElsewhere(env map[string]string, folders []string, home string) (submission, file string) {
 	submission = env[submissionEnv]
-	name := filepath.FromSlash(env[provenancePrefix+"FILE"])
+	name, project := filepath.FromSlash(env[provenancePrefix+"FILE"]), env[provenancePrefix+"PROJECT"]
 	if submission == "" || name == "" || !filepath.IsLocal(name) {
 		return submission, ""
 	}
+	var named, others []string
 	for _, folder := range folders {
-		path := filepath.Join(folder, name)
-		if filepath.Base(folder) != env[provenancePrefix+"PROJECT"] {
-			path = filepath.Join(folder, env[provenancePrefix+"PROJECT"], name)
+		candidates := []string{environmentDir(folder, home), folder, filepath.Join(folder, project)}
+		entries, _ := os.ReadDir(folder) // a folder that is gone has no files
+		for _, e := range entries[:min(len(entries), mostSearched)] {
+			if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+				candidates = append(candidates, filepath.Join(folder, e.Name(), project))
+			}
 		}
-		if _, err := os.Stat(path); err == nil && within(folder, path) {
+		for _, dir := range candidates {
+			switch {
+			case dir == "":
+			case filepath.Base(dir) == project && filepath.IsLocal(project):
+				named = append(named, filepath.Join(dir, name))
+			case !within(folder, dir) || dir == folder:
+				others = append(others, filepath.Join(dir, name))
+			}
+		}
+	}
+	for _, path := range named {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return submission, path
+		}
+	}
+	for _, path := range others {
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Size() > mostKept {
+			continue
+		}
+		if text, err := os.ReadFile(path); err == nil && sha256Of(text) == env[provenancePrefix+"CODE_SHA256"] {
 			return submission, path
 		}
 	}
 	return submission, ""
 }
+
+// mostSearched is in how many directories of a workspace folder a project is
+// looked for.
+const mostSearched = 200
 
 func (l JobList) text() string {
 	var b strings.Builder

@@ -75,3 +75,64 @@ func TestProvenanceOfPackages(t *testing.T) {
 		t.Errorf("%s, want the commits %v, one of them dirty", args["JULIAHUB_LSP_GIT_PACKAGES"], commits)
 	}
 }
+
+// TestEnvironmentOutsideABundle is said, where it would have been passed over.
+func TestEnvironmentOutsideABundle(t *testing.T) {
+	w := newWorld(t, emulator.Config{})
+	w.write("p/Project.toml", "[deps]\n")
+	w.write("p/JuliaHub.toml", "default-profile = \"a\"\n[profile.a]\nenvironment = \"../other\"\n")
+	w.write("other/Project.toml", "[deps]\n")
+	path := w.write("p/a.jl", "1\n")
+	s, _ := w.session()
+	_, err := s.PreviewBundle(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
+	if err == nil || !strings.Contains(err.Error(), "lies outside") || !strings.Contains(err.Error(), "other") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestJobsOfAnotherComputer finds the local file of a job by what it carries,
+// however deep the workspace folder lies in the project, or the project in the
+// folder; and finds nothing outside of both.
+func TestJobsOfAnotherComputer(t *testing.T) {
+	w := newWorld(t, emulator.Config{})
+	w.write("Project.toml", "[deps]\n")
+	path := w.write("src/a.jl", "1\n")
+	first, ui := w.session()
+	sub, err := first.SubmitScript(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ui.await("the end", func() bool { return ui.jobs[sub.Submission].Settled })
+	closeSession(t, first)
+
+	w.state = filepath.Join(t.TempDir(), "another computer")
+	s, _ := w.session()
+	clone := t.TempDir()
+	put := func(name, text string) string {
+		path := filepath.Join(clone, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	put("deep/er/work/Project.toml", "")
+	there := put("deep/er/work/src/a.jl", "2\n")
+	put("deep/er/fork/Project.toml", "")
+	fork := put("deep/er/fork/src/a.jl", "1\n")
+	put("alien/src/a.jl", "2\n")
+	for folder, want := range map[string]string{
+		"deep/er/work": there, "deep/er": there, "deep": there, "deep/er/work/src": there, "": "", "deep/er/fork": fork, "alien": "",
+	} {
+		in := commands.Input{Args: &commands.ListArgs{Wait: true}, Folders: []string{filepath.Join(clone, filepath.FromSlash(folder))}}
+		list, err := s.ListJobs(t.Context(), in)
+		if err != nil || len(list.Jobs) != 1 {
+			t.Fatalf("%+v, %v", list, err)
+		}
+		if got := list.Jobs[0]; got.File != want || got.Submission != sub.Submission {
+			t.Errorf("in %q it is %q of %s, want %q", folder, got.File, got.Submission, want)
+		}
+	}
+}

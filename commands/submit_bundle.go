@@ -65,6 +65,9 @@ func (s *Session) bundleOptions(ctx context.Context, q *request, client Client) 
 	}
 	dir := cmpDir(q.in.Dir, environmentDir(q.dir(), s.cfg.Home), q.dir())
 	if !within(dir, env) {
+		if wanted := q.settings.Profile.Environment; env != "" && wanted != "" && wanted != "auto" {
+			return bundle.Options{}, argumentError("the profile's environment %s lies outside %s, which is bundled: submit as script, or name one inside", env, dir)
+		}
 		env = ""
 	}
 	o := bundle.Options{
