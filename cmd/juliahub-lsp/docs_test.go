@@ -29,11 +29,13 @@ const docs = "../../docs"
 // TestGenerated fails when a generated document does not match its table.
 func TestGenerated(t *testing.T) {
 	manifest := filepath.Join("..", "..", "editors", "vscode", "package.json")
+	words := filepath.Join("..", "..", "editors", "vscode", "package.nls.json")
 	for path, text := range map[string]string{
 		filepath.Join(docs, "commands.md"):    commandsDoc(),
 		filepath.Join(docs, "settings.md"):    settings.Markdown(),
 		filepath.Join(docs, "diagnostics.md"): diagnosticsDoc(),
 		manifest:                              withSettings(t, manifest),
+		words:                                 withStrings(t, words),
 	} {
 		if *update {
 			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -76,6 +78,26 @@ func withSettings(t *testing.T, manifest string) string {
 	}
 	indented := strings.ReplaceAll(string(properties), "\n", "\n        ")
 	return string(text[:at]) + indented + string(text[at+int(dec.InputOffset()):])
+}
+
+// withStrings returns the extension's words for translators with the table's
+// descriptions of the settings, at the end, in the place of its own.
+func withStrings(t *testing.T, path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var members []string
+	for line := range strings.Lines(strings.Trim(string(text), "{}\n")) {
+		if line = strings.Trim(line, " ,\n"); line != "" && !strings.HasPrefix(line, `"juliahub.`) {
+			members = append(members, line)
+		}
+	}
+	generated, err := settings.PackageStrings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "{\n  " + strings.Join(append(members, generated...), ",\n  ") + "\n}\n"
 }
 
 const diagnosticsIntro = `# Diagnostics

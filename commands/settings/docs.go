@@ -68,7 +68,8 @@ func (k Key) defaultText() string {
 }
 
 // PackageProperties writes the properties of contributes.configuration in the
-// VS Code extension's package.json: a JSON object in the order of the table.
+// VS Code extension's package.json: a JSON object in the order of the table. The
+// descriptions are references to PackageStrings.
 func PackageProperties() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString("{")
@@ -92,6 +93,23 @@ func PackageProperties() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// PackageStrings returns the descriptions of the settings as the members of the
+// extension's package.nls.json, which is what translators translate.
+func PackageStrings() ([]string, error) {
+	var members []string
+	for _, k := range Keys {
+		if k.Editor == "" {
+			continue
+		}
+		text, err := json.Marshal(k.Doc)
+		if err != nil {
+			return nil, fmt.Errorf("settings: %s: %w", k.Editor, err)
+		}
+		members = append(members, fmt.Sprintf("%q: %s", k.Editor, text))
+	}
+	return members, nil
+}
+
 // property is a setting in the form of VS Code's manifest.
 type property struct {
 	Type        string    `json:"type"`
@@ -103,7 +121,7 @@ type property struct {
 }
 
 func (k Key) schema() property {
-	p := property{Type: k.Type, Default: k.Default, Enum: k.Values, Description: k.Doc, Scope: "resource"}
+	p := property{Type: k.Type, Default: k.Default, Enum: k.Values, Description: "%" + k.Editor + "%", Scope: "resource"}
 	if k.Type == "strings" {
 		p.Type, p.Items = "array", &property{Type: "string"}
 	}

@@ -38,7 +38,7 @@ test("the settings are those of the server's table", () => {
   assert.deepEqual(Object.keys(properties), table.map(([, name]) => name.slice(1, -1)));
   for (const [, name, , value, text] of table) {
     const property = properties[name.slice(1, -1)];
-    assert.equal(property.markdownDescription, text.replaceAll("\\|", "|"));
+    assert.equal(nls[property.markdownDescription.slice(1, -1)], text.replaceAll("\\|", "|"));
     assert.equal(value, property.default === undefined || property.default === "" ? "" : `\`${property.default}\``);
   }
   for (const section of ["juliahub", "juliahubLsp"]) {
@@ -50,11 +50,11 @@ test("the settings are those of the server's table", () => {
 });
 
 test("what the manifest shows is in package.nls.json", () => {
-  const shown = ["displayName", "description", "title", "name", "label", "contents", "contextualTitle"];
+  const shown = ["displayName", "description", "markdownDescription", "title", "name", "label", "contents", "contextualTitle"];
   const walk = (value, path) => {
     if (!value || typeof value !== "object") return;
     for (const [key, inner] of Object.entries(value)) {
-      if (typeof inner === "string" && shown.includes(key) && inner !== "JuliaHub" && path !== "") {
+      if (typeof inner === "string" && shown.includes(key) && inner !== "JuliaHub") {
         assert.match(inner, /^%[\w.]+%$/, `${path}.${key}`);
         assert(nls[inner.slice(1, -1)], inner);
       }
