@@ -186,11 +186,15 @@ t.run({
     t.await("its page is opened", function() return (t.pages[#t.pages] or ""):find(vim.env.URL, 1, true) end)
     t.press("y", again.job)
     t.equal("its id is copied", vim.fn.getreg('"'), again.job)
+    t.press("l", again.job)
+    t.await("its log is opened", function() return vim.api.nvim_buf_get_name(0) == "juliahub://log/" .. again.job end)
+    local windows = #vim.api.nvim_tabpage_list_wins(0)
     t.press("i", again.job)
     t.await(
       "all about it is shown",
       function() return table.concat(t.lines(), "\n"):find(again.submission, 1, true) and vim.bo.readonly end
     )
+    t.equal("in the log's window", #vim.api.nvim_tabpage_list_wins(0), windows)
     t.feed("q")
     vim.cmd("JuliaHub! cancel " .. again.job)
     t.in_state("long.jl", "stopped")

@@ -98,6 +98,13 @@ t.run({
         :map(function(l) return l.lens.command end)
         :find(function(c) return c.command == "juliahub.submitScript" end)
     end)
+    local columns = vim.tbl_map(
+      function(l) return l.lens.range.start.character end,
+      vim.lsp.codelens.get({ bufnr = 0 })
+    )
+    for i, column in ipairs(columns) do
+      t.equal("lens " .. i .. " has its place", column, i - 1)
+    end
     t.client():exec_cmd(lens, { bufnr = 0 })
     t.settled("pi.jl", "completed")
     t.await("the lens of the job", function()

@@ -39,8 +39,9 @@ t.run({
     t.note("Signed in to 127.0.0.1")
     t.await("who", function() return juliahub.who() ~= "" and not juliahub.who():find("not signed in", 1, true) end)
     t.await("the status line is quiet", function() return juliahub.status() == "○ JuliaHub" end)
+    t.notes = {}
     vim.cmd("JuliaHub whoami")
-    t.note("Signed in: ")
+    t.expect("in a sentence: " .. t.note("0 jobs running").text, t.notes[#t.notes].text:find("^Signed in") ~= nil)
   end,
 
   "logout",

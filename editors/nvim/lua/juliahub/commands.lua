@@ -547,7 +547,7 @@ function M.whoami()
     local state = require("juliahub.status")
     state.take(status)
     if not status.signedIn then return M.say(status.reason or "Not signed in.", vim.log.levels.WARN) end
-    local parts = { "Signed in: " .. state.who() }
+    local parts = { state.sentence() }
     if status.email and status.email ~= status.user then parts[1] = parts[1] .. " <" .. status.email .. ">" end
     if status.explicit then parts[#parts + 1] = "by JULIAHUB_TOKEN" end
     if status.expires then parts[#parts + 1] = "until " .. status.expires end

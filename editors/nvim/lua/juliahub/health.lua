@@ -81,7 +81,7 @@ local function check_session()
   local status = server.without_null(answer.result)
   require("juliahub.status").take(status)
   if status.signedIn then
-    health.ok("Signed in: " .. require("juliahub.status").who())
+    health.ok(require("juliahub.status").sentence())
   else
     health.warn(status.reason or "Not signed in", ":JuliaHub login")
   end

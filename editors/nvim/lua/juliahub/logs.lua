@@ -126,7 +126,7 @@ local function attach(bufnr, job, path)
   local o = vim.bo[bufnr]
   o.buftype, o.bufhidden, o.swapfile, o.undolevels, o.modifiable = "nofile", "hide", false, -1, false
   if o.filetype ~= "log" then o.filetype = "log" end
-  vim.keymap.set("n", "q", "<Cmd>close<CR>", { buffer = bufnr, desc = "JuliaHub: close" })
+  require("juliahub.show").closes(bufnr)
   vim.api.nvim_create_autocmd({ "BufUnload", "BufWipeout" }, {
     group = vim.api.nvim_create_augroup("juliahub.log." .. bufnr, {}),
     buffer = bufnr,
@@ -152,7 +152,7 @@ function M.show(job, path)
   else
     vim.fn.bufload(bufnr) -- BufReadCmd does the rest
   end
-  local win = require("juliahub.show").buffer(bufnr)
+  local win = require("juliahub.show").buffer(bufnr, true)
   vim.api.nvim_win_set_cursor(win, { vim.api.nvim_buf_line_count(bufnr), 0 })
 end
 

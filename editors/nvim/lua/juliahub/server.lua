@@ -96,6 +96,25 @@ local function children()
   return set
 end
 
+--- Gives lenses of one line columns of their own, in their order: Neovim sorts
+--- them by column, and those of one column come out in any order.
+---@param rpc vim.lsp.rpc.PublicClient
+local function keep_order_of_lenses(rpc)
+  local request = rpc.request
+  rpc.request = function(method, params, done, ...)
+    if method ~= "textDocument/codeLens" then return request(method, params, done, ...) end
+    return request(method, params, function(err, lenses, ...)
+      local next_column = {}
+      for _, lens in ipairs(type(lenses) == "table" and lenses or {}) do
+        local from = lens.range.start
+        from.character = math.max(from.character, next_column[from.line] or 0)
+        next_column[from.line] = from.character + 1
+      end
+      done(err, lenses, ...)
+    end, ...)
+  end
+end
+
 --- The `cmd` of the client's configuration. It remembers the process: one that
 --- hangs does not go for less than SIGKILL, which Neovim never sends.
 ---@param dispatchers vim.lsp.rpc.Dispatchers
@@ -114,6 +133,7 @@ function M.start(dispatchers, client_config)
   for pid in pairs(children()) do
     if not before[pid] then pids[rpc] = pid end
   end
+  keep_order_of_lenses(rpc)
   told = nil
   set_state("starting")
   return rpc

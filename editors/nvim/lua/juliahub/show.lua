@@ -6,20 +6,46 @@ local M = {}
 
 local splits = { split = "botright split", vsplit = "botright vsplit", tab = "tab split" }
 
+--- A window of this tab that shows a log or a text: the next one takes its place.
+---@return integer?
+local function pane()
+  for _, win in ipairs(vim.api.nvim_tabpage_list_wins(0)) do
+    if vim.b[vim.api.nvim_win_get_buf(win)].juliahub_pane then return win end
+  end
+end
+
 --- Shows a buffer of ours: in the window that has it, else as the setting says.
 ---@param bufnr integer
+---@param is_pane? boolean it is a log or a text, not the list
 ---@return integer window
-function M.buffer(bufnr)
+function M.buffer(bufnr, is_pane)
   local win = vim.fn.bufwinid(bufnr)
+  if win == -1 and is_pane then win = pane() or -1 end
+  local split = splits[config.get().open]
   if win ~= -1 then
     vim.api.nvim_set_current_win(win)
-    return win
+  elseif split then
+    vim.cmd(split)
   end
-  local split = splits[config.get().open]
-  if split then vim.cmd(split) end
-  vim.api.nvim_win_set_buf(0, bufnr)
+  if vim.api.nvim_get_current_buf() ~= bufnr then vim.api.nvim_win_set_buf(0, bufnr) end
+  if is_pane then vim.b[bufnr].juliahub_pane = true end
   return vim.api.nvim_get_current_win()
 end
+
+--- Closes the window, or in the last one leaves its buffer.
+function M.close()
+  if #vim.api.nvim_tabpage_list_wins(0) > 1 or #vim.api.nvim_list_tabpages() > 1 then
+    vim.api.nvim_win_close(0, false)
+  elseif vim.fn.bufnr("#") > 0 and vim.api.nvim_buf_is_loaded(vim.fn.bufnr("#")) then
+    vim.cmd.buffer("#")
+  else
+    vim.cmd.enew()
+  end
+end
+
+--- Maps `q` in a buffer to closing its window.
+---@param bufnr integer
+function M.closes(bufnr) vim.keymap.set("n", "q", M.close, { buffer = bufnr, nowait = true, desc = "JuliaHub: close" }) end
 
 --- Goes to a window for files: this one, or the last that is no list of ours.
 local function file_window()
@@ -87,12 +113,12 @@ end
 local function text(path)
   local bufnr = vim.fn.bufadd(path)
   vim.bo[bufnr].swapfile = false
-  M.buffer(bufnr)
+  M.buffer(bufnr, true)
   vim.cmd("silent edit!")
   vim.bo[bufnr].bufhidden = "wipe"
   vim.bo[bufnr].readonly, vim.bo[bufnr].modifiable = true, false
   vim.bo[bufnr].buflisted = false
-  vim.keymap.set("n", "q", "<Cmd>close<CR>", { buffer = bufnr, desc = "JuliaHub: close" })
+  M.closes(bufnr)
 end
 
 --- Whether a file is a text that the server wrote to be shown: in a directory

@@ -23,6 +23,13 @@ function M.who()
   return words.one_line(name and name .. " at " .. host or "signed in to " .. host)
 end
 
+--- The same as a sentence that begins one.
+function M.sentence()
+  local who = M.who()
+  if session and session.signedIn and (session.user or session.email) then return "Signed in: " .. who end
+  return (who:gsub("^%l", string.upper))
+end
+
 --- What the server said last of the session, nil if nothing.
 ---@return juliahub.Status?
 function M.session() return vim.deepcopy(session) end

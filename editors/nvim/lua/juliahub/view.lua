@@ -148,7 +148,7 @@ M.keys = {
   },
   { key = "y", doc = "copy the job's id", job = function(job) M.copy(job) end },
   { key = "R", doc = "refresh, with jobs from elsewhere", run = function() M.refresh() end },
-  { key = "q", doc = "close", run = function() vim.cmd("silent! close") end },
+  { key = "q", doc = "close", run = function() require("juliahub.show").close() end },
   { key = "?", doc = "these keys", run = function() M.help() end },
 }
 
@@ -369,8 +369,9 @@ function M.show_outputs(job)
   local bufnr = vim.api.nvim_create_buf(false, true)
   vim.api.nvim_buf_set_lines(bufnr, 0, -1, false, vim.split(words.plain(text), "\n", { plain = true }))
   vim.bo[bufnr].filetype, vim.bo[bufnr].bufhidden, vim.bo[bufnr].modifiable = "json", "wipe", false
-  require("juliahub.show").buffer(bufnr)
-  vim.keymap.set("n", "q", "<Cmd>close<CR>", { buffer = bufnr, desc = "JuliaHub: close" })
+  local show = require("juliahub.show")
+  show.buffer(bufnr, true)
+  show.closes(bufnr)
 end
 
 ---@param job juliahub.Job
