@@ -15,7 +15,7 @@ import (
 )
 
 // autoMost is how much automatic download takes of one job.
-const autoMost = 100 << 20
+const autoMost = 100e6
 
 // jobEnded does the work at a job's end: the place of the failure, the results
 // if that is configured. It runs in one process only. Where nobody read the log
@@ -75,6 +75,10 @@ func (s *Session) downloadAtEnd(ctx context.Context, r track.Record) error {
 		// It will not get better: said once, and the job is done with.
 		s.cfg.UI.Say(s.ctx, Warning, "The results were not downloaded: "+err.Error())
 		return nil
+	}
+	if err == nil && len(d.left) > 0 {
+		s.cfg.UI.Say(s.ctx, Warning, fmt.Sprintf("Of %s's results, %s were not downloaded automatically, which takes %s a job: Download results fetches them.",
+			r.Job, strings.Join(d.left, ", "), megabytes(autoMost)))
 	}
 	return err
 }

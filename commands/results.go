@@ -155,6 +155,8 @@ type download struct {
 	kind   string   // the type that files must have; "" = results, and any type for names
 	globs  []string // of automatic download; nil = no restriction
 	most   int64    // bytes in all; 0 = no limit
+	spent  int64    // of most
+	left   []string // the results that most leaves no room for, in words
 
 	extract bool // archives are extracted, too
 }
@@ -213,14 +215,24 @@ func (d *download) choose(job *jobapi.Job) ([]jobapi.File, error) {
 	if d.kind != "" && len(wanted) == 0 {
 		return nil, argumentError("job %s has no file of type %q", job.ID, d.kind)
 	}
-	var total int64
-	for _, f := range wanted {
-		total += max(0, f.Size)
-	}
-	if d.most > 0 && total > d.most {
-		return nil, fmt.Errorf("the results of %s are %s, more than the %s that are downloaded automatically: use Download results", job.ID, megabytes(total), megabytes(d.most))
+	if d.most > 0 {
+		wanted = d.thatFit(wanted)
 	}
 	return wanted, nil
+}
+
+// thatFit are the files that there is room for; the others are noted.
+func (d *download) thatFit(files []jobapi.File) (fit []jobapi.File) {
+	var total int64
+	for _, f := range files {
+		if size := max(0, f.Size); total+size <= d.most {
+			total += size
+			fit = append(fit, f)
+			continue
+		}
+		d.left = append(d.left, fmt.Sprintf("%s (%s)", track.Plain(f.Name), megabytes(f.Size)))
+	}
+	return fit
 }
 
 func matches(globs []string, name string) bool {
@@ -371,6 +383,10 @@ func (d *download) fetch(ctx context.Context, client Client, root *os.Root, job 
 	defer func() { _ = root.Remove(temp) }() // gone already when all went well
 	sum := sha256.New()
 	counted := &counter{w: io.MultiWriter(file, sum)}
+	if d.most > 0 { // sizes are what the server says: this is what comes
+		counted.most = max(1, d.most-d.spent)
+		defer func() { d.spent += counted.n }()
+	}
 	err = client.Download(ctx, job, f, counted, func(done, _ int64) { progress(done) })
 	if err == nil {
 		got.Size = counted.n
@@ -400,11 +416,18 @@ func isDir(path string) bool {
 }
 
 type counter struct {
-	w io.Writer
-	n int64
+	w    io.Writer
+	n    int64
+	most int64 // 0 = no limit
 }
 
+// errTooMuch ends a download that brings more than there is room for.
+var errTooMuch = errors.New("it is larger than there is room for in automatic download")
+
 func (c *counter) Write(p []byte) (int, error) {
+	if c.most > 0 && c.n+int64(len(p)) > c.most {
+		return 0, errTooMuch
+	}
 	n, err := c.w.Write(p)
 	c.n += int64(n)
 	return n, err

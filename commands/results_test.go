@@ -6,8 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -191,8 +193,27 @@ func TestAutomaticDownloadObeysItsGlobs(t *testing.T) {
 	if err != nil || len(files) != 2 {
 		t.Errorf("%+v, %v", files, err)
 	}
-	d.most = 3
-	if _, err := d.run(t.Context()); err == nil {
-		t.Error("more than the limit was downloaded")
+}
+
+// TestAutomaticDownloadTakesWhatFits: one large file keeps no small one back, and
+// what the server says of a size is not believed.
+func TestAutomaticDownloadTakesWhatFits(t *testing.T) {
+	s, hub := shelfSession(t)
+	for _, name := range []string{"a.png", "large", "b.csv", "unknown", "c.csv"} {
+		hub.put(name, strings.Repeat(name, map[string]int{"large": 100, "unknown": 100}[name]+1))
+	}
+	hub.job.Files[3].Size = -1
+	d := &download{s: s, dir: t.TempDir(), most: 50, record: track.Record{Job: "jr-1", Server: "s"}}
+	files, err := d.run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, f := range files {
+		got[f.Name] = f.Error == ""
+	}
+	want := map[string]bool{"a.png": true, "b.csv": true, "c.csv": true, "unknown": false}
+	if !maps.Equal(got, want) || !slices.Equal(d.left, []string{"large (505 B)"}) {
+		t.Errorf("%v, left %q; want %v", got, d.left, want)
 	}
 }
