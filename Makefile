@@ -47,9 +47,18 @@ test-race: ## the same under the race detector
 	@$(with_julia); go test -race -timeout 15m ./...
 
 test-editors: build ## real editors against the emulator
-	@$(with_julia); NVIM=$$(scripts/install-nvim.sh '$(CACHE)/nvim') SERVER='$(CURDIR)/$(BIN)' \
-	  go test -tags editors -count=1 -timeout 10m -v ./editors/...; \
+	@$(MAKE) --no-print-directory -j install-editors
+	@$(with_julia); NVIM='$(CACHE)/nvim/bin/nvim' EMACS='$(CACHE)/emacs/bin/emacs' HELIX='$(CACHE)/helix' SERVER='$(CURDIR)/$(BIN)' \
+	  go test -p 2 -tags editors -count=1 -timeout 10m -v $$(go list -tags editors ./editors/... | grep -v node_modules); \
 	SERVER='$(CURDIR)/$(BIN)' VSCODE='$(CACHE)/vscode' editors/vscode/test/run.sh
+
+# What is there already is left alone. Neovim's script comes first: it brings
+# patchelf, and two apt-get on one system get in each other's way.
+.PHONY: install-editors nvim-editor emacs-editor helix-editor vscode-editor
+install-editors: nvim-editor emacs-editor helix-editor vscode-editor
+emacs-editor helix-editor vscode-editor: nvim-editor
+nvim-editor emacs-editor helix-editor vscode-editor: %-editor:
+	@scripts/install-$*.sh '$(CACHE)/$*' >/dev/null
 
 vsix: build ## the VS Code extension with its server, dist/juliahub-lsp.vsix
 	@mkdir -p editors/vscode/bin dist && cp '$(BIN)' editors/vscode/bin/ && cp LICENSE editors/vscode/

@@ -218,7 +218,7 @@ func Await(t *testing.T, condition func() bool) bool {
 // AwaitFor is Await with a patience of its own.
 func AwaitFor(t *testing.T, patience time.Duration, condition func() bool) bool {
 	t.Helper()
-	tick := time.NewTicker(30 * time.Millisecond)
+	tick := time.NewTicker(60 * time.Millisecond)
 	defer tick.Stop()
 	late := time.NewTimer(patience)
 	defer late.Stop()
