@@ -347,5 +347,17 @@
   (drive-print "PASS beside")
   (kill-emacs 0))
 
+(defun drive-plain ()
+  "Open a file with Eglot alone, without anything of juliahub.el."
+  (setq eglot-server-programs (list (cons 'julia-mode (list (getenv "SERVER")))))
+  (drive-open "pi.jl")
+  (drive-eglot)
+  (drive-await "the code actions are there"
+    (cl-find "Submit as script" (eglot-code-actions (point) (point))
+             :key (lambda (action) (plist-get action :title)) :test #'equal))
+  (eglot-shutdown (eglot-current-server))
+  (drive-print "PASS plain")
+  (kill-emacs 0))
+
 (provide 'drive)
 ;;; drive.el ends here

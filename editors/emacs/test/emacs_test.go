@@ -107,6 +107,15 @@ func TestBesideAnotherServer(t *testing.T) {
 	emacs(t, w, "drive-beside", "OTHER="+self)
 }
 
+// TestClient holds the fixture with which the server's tests play Eglot to the real one.
+func TestClient(t *testing.T) {
+	t.Parallel()
+	w := drive.New(t)
+	recorder := w.Recorder(t)
+	emacs(t, w, "drive-plain", "SERVER="+recorder)
+	drive.CheckClient(t, recorder, "eglot")
+}
+
 // TestPackage holds juliahub.el to the conventions: it compiles without a
 // warning, its documentation pleases checkdoc, and it has its autoloads.
 func TestPackage(t *testing.T) {
