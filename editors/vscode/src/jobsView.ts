@@ -178,7 +178,7 @@ function failureItem(job: Job): TreeItem {
   // Often it is another file than the one that was submitted.
   const elsewhere = path !== "" && path !== job.file;
   const item = new TreeItem(elsewhere ? l10n.t("Failed at {0}:{1}", basename(path), line + 1) : l10n.t("Failed at line {0}", line + 1));
-  item.description = job.message ?? job.reason ?? "";
+  item.tooltip = job.message ?? job.reason ?? "";
   item.iconPath = new ThemeIcon("bug", new ThemeColor("testing.iconFailed"));
   item.command = { command: "juliahub.ui.goToFile", title: l10n.t("Go to File"), arguments: [{ type: "failure", key: keyOf(job) }] };
   return item;

@@ -73,6 +73,17 @@ function helpers({ page, workspace, simulated }) {
     async expand(text) {
       if ((await row(text).getAttribute("aria-expanded")) === "false") await row(text).locator(".monaco-tl-twistie").click();
     },
+    /** Puts the cursor into a line of the editor. */
+    async cursor(text) {
+      await page.locator(`.view-line:has-text(${JSON.stringify(text)})`).first().click();
+      await page.locator(".monaco-editor.focused").first().waitFor();
+    },
+    /** Presses Ctrl+Alt+J and a letter; VS Code says when it waits for the second key. */
+    async keys(letter) {
+      await page.keyboard.press("Control+Alt+j");
+      await page.locator(".statusbar-item:has-text('Waiting for second key')").waitFor();
+      await page.keyboard.press(letter);
+    },
     /** Opens the context menu of what is found, and takes the way through it. */
     async menu(place, ...way) {
       await place.click({ button: "right" });
@@ -172,6 +183,7 @@ println(greeting("Uccle", Date(2025, 6), Date(2025, 1)))
     await ui.tab("Greetings.jl").waitFor();
     await page.locator(".monaco-editor .squiggly-error").first().waitFor();
     assert.match(await ui.text(), /no report ends before it begins/);
+    await page.locator(".monaco-editor.focused").first().waitFor();
     await page.keyboard.press("F8");
     await page.locator(".marker-widget:has-text('no report ends before it begins')").waitFor();
     await ui.shot("vscode-failure", { still: true });
@@ -184,7 +196,7 @@ async function appbundle({ page, workspace, simulated }, ui) {
   await ui.closeAll();
   await ui.openFile("project/report.jl");
   await ui.lens("Submit").waitFor();
-  await page.locator(".view-line:has-text('using Dates')").first().click();
+  await ui.cursor("using Dates");
   await page.keyboard.press("Control+.");
   const action = page.locator(".action-widget .monaco-list-row:has-text('Submit project as appbundle')").first();
   await action.waitFor();
@@ -211,8 +223,8 @@ async function appbundle({ page, workspace, simulated }, ui) {
   await until("the preview names the package", async () => (await ui.text()).includes("Greetings"));
   await ui.shot("vscode-preview");
   await ui.openFile("pi.jl");
-  await page.keyboard.press("Control+Alt+j");
-  await page.keyboard.press("p");
+  await ui.cursor("using Logging");
+  await ui.keys("p");
   await ui.tab("preview.txt").waitFor();
   await until("the preview shows the script", async () => (await ui.text()).includes("weather/pi.jl"));
   say("what a bundle and a job hold is shown");
@@ -223,7 +235,7 @@ async function menus({ page, workspace, simulated }, ui) {
   writeFileSync(join(workspace, "lines.jl"), 'println("one")\nprintln("two")\n');
   await ui.openFile("lines.jl");
   await ui.lens("Submit").waitFor();
-  await page.locator(".view-line:has-text('two')").first().click();
+  await ui.cursor("two");
   await page.keyboard.press("Home");
   await page.keyboard.press("Shift+End");
   await ui.menu(page.locator(".view-line:has-text('two')").first(), "JuliaHub", "Submit Selection as Script");
@@ -263,9 +275,8 @@ async function stopped({ page, workspace, simulated }, ui) {
   writeFileSync(join(workspace, "slow.jl"), 'for i in 1:600\n    println("line ", i)\n    sleep(1)\nend\n');
   await ui.openFile("slow.jl");
   await ui.lens("Submit").waitFor();
-  await page.locator(".view-line").first().click();
-  await page.keyboard.press("Control+Alt+j");
-  await page.keyboard.press("s");
+  await ui.cursor("sleep");
+  await ui.keys("s");
   await ui.job("slow.jl", "Running").waitFor();
   await ui.press("slow.jl", "Stop Job");
   await page.locator(".monaco-dialog-box .monaco-button:has-text('Stop Job')").click();
