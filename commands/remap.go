@@ -34,9 +34,11 @@ const mostLines = 80_000
 // Remap moves problems to where their lines are in the text that the editor
 // shows now. A problem whose line was changed since the submission is left
 // out; one whose submission kept no text goes to the first line and says which
-// line it was. The editor's side calls it whenever the text changes; it touches
-// the disk only for a submission that it has not seen lately.
-func (s *Session) Remap(path, text string, problems []Problem) []Problem {
+// line it was. Places in other files that explain a problem move likewise:
+// textOf gives those as the editor shows them now. What was not sent, such as a
+// package in the depot, stays. The editor's side calls it whenever a text changes;
+// it touches the disk only for a submission that it has not seen lately.
+func (s *Session) Remap(path, text string, problems []Problem, textOf func(path string) string) []Problem {
 	moved := make([]Problem, 0, len(problems))
 	var now stacktrace.Lines
 	var lines []string
@@ -57,8 +59,25 @@ func (s *Session) Remap(path, text string, problems []Problem) []Problem {
 			drifts[p.Submission] = drift
 		}
 		if q, ok := movedTo(p, drift, lines); ok {
+			q.Related = s.movedRelated(p, textOf)
 			moved = append(moved, q)
 		}
+	}
+	return moved
+}
+
+// movedRelated are the places that explain a problem, where they are now.
+func (s *Session) movedRelated(p Problem, textOf func(path string) string) []Related {
+	var moved []Related
+	for _, r := range p.Related {
+		if sent := s.sentLines(p.Submission, r.Path); sent != nil {
+			line, ok := stacktrace.Follow(sent, stacktrace.HashLines(textOf(r.Path))).Line(r.Line + 1)
+			if !ok {
+				continue
+			}
+			r.Line = line - 1
+		}
+		moved = append(moved, r)
 	}
 	return moved
 }

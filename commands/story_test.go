@@ -344,10 +344,10 @@ func TestProblemsMoveWithTheirLines(t *testing.T) {
 	}
 	ui.await("the error", func() bool { return hasProblem(ui.problems[path], "job-failed", 1) })
 	problems := ui.problems[path]
-	if moved := s.Remap(path, "# new\n\n# first\nerror(\"boom\")\n", problems); !hasProblem(moved, "job-failed", 3) {
+	if moved := s.Remap(path, "# new\n\n# first\nerror(\"boom\")\n", problems, nil); !hasProblem(moved, "job-failed", 3) {
 		t.Errorf("after two new lines: %+v", moved)
 	}
-	if moved := s.Remap(path, "# first\nerror(\"another\")\n", problems); hasProblem(moved, "job-failed", 1) {
+	if moved := s.Remap(path, "# first\nerror(\"another\")\n", problems, nil); hasProblem(moved, "job-failed", 1) {
 		t.Errorf("the line was changed, but: %+v", moved)
 	}
 }

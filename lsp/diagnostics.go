@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -69,15 +70,22 @@ func (p *publisher) replace(path string, problems []commands.Problem) {
 // has for it.
 func (p *publisher) touch(path string) {
 	p.mu.Lock()
-	_, has := p.problems[path]
-	if has {
-		p.dirty[path] = true
-		if !p.pending {
-			p.pending = true
-			time.AfterFunc(typingPause, p.stir)
+	defer p.mu.Unlock()
+	waiting := len(p.dirty)
+	for file, problems := range p.problems {
+		if file == path || slices.ContainsFunc(problems, func(problem commands.Problem) bool { return explains(path, problem) }) {
+			p.dirty[file] = true
 		}
 	}
-	p.mu.Unlock()
+	if len(p.dirty) > waiting && !p.pending {
+		p.pending = true
+		time.AfterFunc(typingPause, p.stir)
+	}
+}
+
+// explains says whether a problem names a place in a file as an explanation.
+func explains(path string, problem commands.Problem) bool {
+	return slices.ContainsFunc(problem.Related, func(r commands.Related) bool { return r.Path == path })
 }
 
 // mark has a file published at once.
@@ -138,7 +146,7 @@ func (p *publisher) publish(path string) {
 		shown = false
 	}
 	list := []protocol.Diagnostic{}
-	for _, problem := range p.s.session.Remap(path, place.text, problems) {
+	for _, problem := range p.s.session.Remap(path, place.text, problems, p.s.textOf) {
 		list = append(list, p.s.diagnostic(place, problem))
 	}
 	for _, found := range p.s.advice.of(path) {
@@ -194,6 +202,9 @@ func (s *Server) placeIn(w *world, path string) place {
 	at.starts = lineStarts(at.text)
 	return at
 }
+
+// textOf is a file's text as the editor shows it.
+func (s *Server) textOf(path string) string { return s.placeOf(path).text }
 
 // diagnostic makes the wire's form of a problem.
 func (s *Server) diagnostic(at place, p commands.Problem) protocol.Diagnostic {

@@ -104,7 +104,7 @@ func (f *fakeSession) FoldersChanged(folders []string) {
 	f.folders = append(f.folders, folders)
 }
 
-func (f *fakeSession) Remap(_, _ string, problems []commands.Problem) []commands.Problem {
+func (f *fakeSession) Remap(_, _ string, problems []commands.Problem, _ func(string) string) []commands.Problem {
 	return problems
 }
 

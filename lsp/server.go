@@ -47,7 +47,7 @@ type session interface {
 	AnyRunning() bool
 	SettingsChanged(section json.RawMessage)
 	FoldersChanged(folders []string)
-	Remap(path, text string, problems []commands.Problem) []commands.Problem
+	Remap(path, text string, problems []commands.Problem, textOf func(path string) string) []commands.Problem
 	run(ctx context.Context, c commands.Command, in commands.Input) (any, error)
 	ignorePlan(ctx context.Context, in commands.Input, blind []string) (*ignorePlan, error)
 	CloseBundle(dir string)

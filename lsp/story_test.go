@@ -437,3 +437,49 @@ func TestStoryOrder(t *testing.T) {
 	}
 	e.Shutdown()
 }
+
+// The places that explain a failure follow edits of their own files; those of a
+// package in the depot stay.
+func TestStoryRelatedPlacesFollowEdits(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+		s.Print("ERROR: LoadError: boom")
+		s.Print("Stacktrace:\n  [1] error(s::String)\n    @ Base ./error.jl:35\n  [2] f()\n    @ P /tmp/x/my work/src/lib.jl:2")
+		s.Print("  [3] g()\n    @ Dep ~/.julia/packages/Dep/aB3dE/src/Dep.jl:3\n  [4] top-level scope\n    @ /tmp/x/my work/scripts/run.jl:3")
+		return errors.New("exit status 1")
+	})
+	d.file("Project.toml", "name = \"P\"\n[deps]\n")
+	d.file("Manifest.toml", "")
+	lib := d.file("src/lib.jl", "# lib\nf() = error(\"boom\")\n")
+	dep := filepath.Join(d.env["JULIA_DEPOT_PATH"], "packages", "Dep", "aB3dE", "src", "Dep.jl")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(dep), 0o700), os.WriteFile(dep, []byte("module Dep\nend\ng() = 1\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	text := "include(\"../src/lib.jl\")\n# now\nf()\n"
+	uri := d.file("scripts/run.jl", text)
+	e := d.editor(lsptest.Options{})
+	e.OpenBuffer(uri, "julia", text)
+	e.Do(uri, "Submit project as appbundle", nil)
+	explained := func(lines ...string) lsptest.Expectation {
+		return lsptest.That(fmt.Sprintf("the failure explained by %q", lines), func(s *lsptest.State) bool {
+			for _, found := range s.Diagnostics[lib] {
+				var got []string
+				for _, r := range found.RelatedInformation {
+					got = append(got, fmt.Sprintf("%s:%d", r.Location.URI[strings.LastIndex(r.Location.URI, "/")+1:], r.Location.Range.Start.Line))
+				}
+				if found.Code == "job-failed" && slices.Equal(got, lines) {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	e.Await(explained("Dep.jl:2", "run.jl:2"))
+	e.SetBuffer(uri, "# above\n"+text)
+	e.Await(explained("Dep.jl:2", "run.jl:3"))
+	e.SetBuffer(uri, "include(\"../src/lib.jl\")\n")
+	e.Await(explained("Dep.jl:2"))
+	e.SetBuffer(uri, text)
+	e.Await(explained("Dep.jl:2", "run.jl:2"))
+	e.Shutdown()
+}
