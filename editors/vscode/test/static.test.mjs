@@ -28,7 +28,7 @@ test("the ids of the extension and those of the server differ, and are known", (
   // What the sources call has to be there.
   for (const id of all(sources, /"(juliahub\.\w+)"/g)) assert(server.includes(id), `${id} is no command of the server`);
   const known = [...ours, ...manifest.contributes.views["juliahub-ui"].map((v) => v.id), "juliahub.ui.jobs.focus"];
-  const contexts = ["juliahub.ui.state", "juliahub.ui.canSignIn", "juliahub.ui.submittedOnce", "juliahub.ui.status"];
+  const contexts = ["juliahub.ui.state", "juliahub.ui.canSignIn", "juliahub.ui.submittedOnce", "juliahub.ui.signedIn", "juliahub.ui.status"];
   for (const id of all(sources, /"(juliahub\.ui\.[\w.]+)"/g)) assert(known.includes(id) || contexts.includes(id), `${id} is no command of ours`);
 });
 
