@@ -9,6 +9,15 @@ vim.lsp.enable("juliahub")
 local lists = 0
 vim.api.nvim_create_autocmd("User", { pattern = "JuliaHubStatus", callback = function() lists = lists + 1 end })
 
+-- What fidget, lualine and others show.
+local progress = {}
+vim.api.nvim_create_autocmd("LspProgress", {
+  callback = function(event)
+    local value = event.data.params.value
+    progress[#progress + 1] = value.kind .. " " .. (value.title or "")
+  end,
+})
+
 local function list() return vim.fn.bufwinid("^juliahub://jobs$") end
 
 t.run({
@@ -63,7 +72,7 @@ t.run({
     t.feed("q")
     vim.api.nvim_win_close(upper, true)
     t.await("the list says so", function() return (t.row(job.job) or ""):find("Completed") end)
-    t.expect("and has moved it", vim.list_contains(t.lines(vim.fn.bufnr("^juliahub://jobs$")), "Finished today"))
+    t.expect("and has moved it", not vim.list_contains(t.lines(vim.fn.bufnr("^juliahub://jobs$")), "Running"))
     local seen = vim
       .iter(t.jobs)
       :map(function(d) return d.job.submission == job.submission and d.job.state or nil end)
@@ -73,6 +82,13 @@ t.run({
       vim.list_contains(seen, "running") and seen[#seen] == "completed"
     )
     t.expect("so was the status", lists > 1)
+    t.await("and the progress, which has ended", function()
+      local last = progress[#progress] or ""
+      return #progress > 1
+        and vim.startswith(progress[1], "begin ")
+        and vim.startswith(last, "end ")
+        and last:find("wait.jl", 1, true)
+    end)
   end,
 
   "a job's results are below it, and come down",

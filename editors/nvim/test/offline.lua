@@ -159,6 +159,9 @@ t.run({
     t.equal("does not count", { got.open, got.cmd, got.lens }, { "split", nil, false })
     t.expect("checkhealth says so", t.health():find("open has to be one of: split, vsplit, tab, edit", 1, true) ~= nil)
     vim.g.juliahub = nil
+    vim.g.juliahub = function() return { icons = "ascii" } end
+    t.equal("a function makes them", config.get().icons, "ascii")
+    vim.g.juliahub = nil
     vim.env.LC_ALL, vim.env.TERM = "C", "xterm"
     t.equal("no UTF-8, no signs beyond ASCII", require("juliahub.words").icon("running"), "*")
     vim.env.LC_ALL = "en_US.utf8"

@@ -16,7 +16,7 @@ end
 -- Waits for a condition and returns what made it true.
 local function await(what, condition)
   local value
-  local met = vim.wait(60000, function() value = condition() return value end, 20)
+  local met = vim.wait(120000, function() value = condition() return value end, 20)
   if not met then fail("waited in vain for: " .. what) end
   say("ok", what)
   return value

@@ -26,6 +26,7 @@ local buffers = {} ---@type table<integer, table<integer, true>> of each client
 local sent_folders = {} ---@type table<integer, integer> how many folders a client was told of, by client
 local crashes = {} ---@type number[] when
 local restarting ---@type (fun(problem?: string))[]? who waits for the restart under way
+local lost ---@type { config: table, buffers: integer[] }? what a server that crashed had served
 local told ---@type string? the problem that was said last
 
 --- Calls a function when the server's state changes.
@@ -205,6 +206,7 @@ end
 
 ---@param client vim.lsp.Client
 function M.on_init(client)
+  lost = nil
   M.tell_folders(client)
   set_state("running")
 end
@@ -254,8 +256,6 @@ local function buffers_of(id)
     vim.tbl_keys(buffers[id] or {})
   )
 end
-
-local lost ---@type { config: table, buffers: integer[] }? what a server that was given up served
 
 ---@type vim.lsp.client.on_exit_cb
 function M.on_exit(code, signal, id)

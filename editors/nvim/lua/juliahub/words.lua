@@ -107,7 +107,7 @@ function M.highlight(state) return "JuliaHub" .. (highlights[state] or "Unknown"
 ---@param text string
 function M.plain(text)
   text = text:gsub("\27%[[0-9;?]*[A-Za-z]", ""):gsub("[%z\1-\8\11-\31\127]", "")
-  -- Signs that turn the direction of text, U+202A–202E and U+2066–2069.
+  -- Signs that turn the direction of text, or end a line: U+2028–202E and U+2066–2069.
   return (text:gsub("\226\128[\168-\174]", ""):gsub("\226\129[\166-\169]", ""))
 end
 
