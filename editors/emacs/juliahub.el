@@ -37,6 +37,7 @@
 (require 'flymake)
 (require 'iso8601)
 (require 'project)
+(require 'subr-x)
 (require 'tabulated-list)
 
 (defvar auto-revert-verbose)
@@ -521,22 +522,25 @@ A job is a plist with the members of the message juliahub/jobDidChange.")
 
 (defun juliahub--read-job (fits what)
   "Return the job that is meant and that FITS, to do WHAT with it.
-That is the one at point, the one of this buffer, or one that is chosen."
-  (let ((here (cond ((derived-mode-p 'juliahub-jobs-mode)
-                     (gethash (tabulated-list-get-id) juliahub--jobs))
-                    (juliahub--job (gethash juliahub--job juliahub--jobs))
-                    ((juliahub--file-job))))
-        (all (cl-remove-if-not fits (juliahub-job-list))))
+In the list of jobs that is the one at point, in a log its own; else it
+is the newest of this file, or one that is chosen."
+  (let* ((key (if (derived-mode-p 'juliahub-jobs-mode) (tabulated-list-get-id) juliahub--job))
+         (here (if key (gethash key juliahub--jobs) (juliahub--file-job))))
     (cond ((and here (funcall fits here)) here)
-          ((null all) (user-error "There is no job to %s" what))
-          ((null (cdr all)) (car all))
-          ((let ((rows (mapcar (lambda (job)
-                                 (cons (format "%s  %s  %s" (juliahub--name job)
-                                               (or (plist-get job :job) "") (juliahub--state job))
-                                       job))
-                               all)))
-             (cdr (assoc (completing-read (format "Job to %s: " what) rows nil t nil nil (caar rows))
-                         rows)))))))
+          ;; Who points at a job does not mean another one.
+          (key (user-error "This job is %s: it is not one to %s"
+                           (or (plist-get here :state) "not known") what))
+          ((juliahub--choose-job (cl-remove-if-not fits (juliahub-job-list)) what)))))
+
+(defun juliahub--choose-job (jobs what)
+  "Ask which of JOBS is meant, to do WHAT with it."
+  (unless jobs (user-error "There is no job to %s" what))
+  (let ((rows (mapcar (lambda (job)
+                        (cons (format "%s  %s  %s" (juliahub--name job)
+                                      (or (plist-get job :job) "") (juliahub--state job))
+                              job))
+                      jobs)))
+    (cdr (assoc (completing-read (format "Job to %s: " what) rows nil t nil nil (caar rows)) rows))))
 
 (defun juliahub--target (job)
   "Return the arguments that name JOB."

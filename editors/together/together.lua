@@ -34,7 +34,7 @@ local function shown(state)
   return found[1] and found[1].message:lower():find(state, 1, true) and found[1]
 end
 
-await("the other editor's job is shown here, too", function() return shown("running") end)
+await("the other editor's job is shown here, too", function() return shown("jr-") end)
 local job = await("it completes", function() return shown("completed") end).message:match("jr%-%w+")
 say("JOB", job)
 local answer = client:request_sync("workspace/executeCommand", {

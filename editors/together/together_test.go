@@ -25,7 +25,7 @@ type output struct {
 // start runs an editor until it ends by itself.
 func start(t *testing.T, w *drive.World, env []string, name string, args ...string) <-chan output {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env = w.Workspace, append(w.Env, env...)

@@ -192,6 +192,8 @@
   (drive-await "its report is shown" (string-suffix-p "report.txt" (or buffer-file-name "")))
   (drive-print "RESULT %s" buffer-file-name)
   (drive-jobs "project/report.jl")
+  (drive-check "what has ended cannot be stopped, nor is another job stopped for it"
+               (condition-case nil (progn (drive-key "k") nil) (user-error t)))
   (drive-key "o"))
 
 (defun drive-cancel ()

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 // emacs runs a function of drive.el and returns what it printed.
 func emacs(t *testing.T, w *drive.World, function string, env ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	here, err := os.Getwd()
 	if err != nil {
