@@ -30,8 +30,8 @@ type ignorePlan struct {
 	root     string // absolute
 	files    int
 	bytes    int64
-	problems func(lint.Read) []lint.Problem
-	rule     func(file string, line int) (lint.RuleInfo, bool) // file in the bundle, line from 1
+	problems func(read lint.Read, scripts []string) []lint.Problem // scripts are to be in it
+	rule     func(file string, line int) (lint.RuleInfo, bool)     // file in the bundle, line from 1
 	paths    func(file, typed string) []string
 	dirs     []string                         // to be watched
 	changed  func(lost bool, paths ...string) // a hint that files changed on disk
@@ -61,10 +61,12 @@ func (r realSession) ignorePlan(ctx context.Context, in commands.Input, blind []
 	}
 	return &ignorePlan{
 		root: plan.Root, files: len(plan.Files), bytes: plan.Bytes,
-		problems: func(read lint.Read) []lint.Problem { return lint.Ignore(plan, read) },
-		rule:     func(file string, line int) (lint.RuleInfo, bool) { return lint.RuleAt(plan, file, line) },
-		paths:    func(file, typed string) []string { return lint.IgnorePaths(plan, file, typed) },
-		dirs:     index.WatchDirs(),
+		problems: func(read lint.Read, scripts []string) []lint.Problem {
+			return append(lint.Ignore(plan, read), lint.ExcludedScripts(plan, read, scripts)...)
+		},
+		rule:  func(file string, line int) (lint.RuleInfo, bool) { return lint.RuleAt(plan, file, line) },
+		paths: func(file, typed string) []string { return lint.IgnorePaths(plan, file, typed) },
+		dirs:  index.WatchDirs(),
 		changed: func(lost bool, paths ...string) {
 			if lost {
 				index.Reset()
@@ -427,7 +429,22 @@ func (a *advisor) adviseIgnore(w *world, path string) advice {
 	if plan == nil {
 		return nil
 	}
-	return byFile(plan.problems(w.reader(plan.root)))
+	return byFile(plan.problems(w.reader(plan.root), a.bundledScripts()))
+}
+
+// bundledScripts are the files that went as appbundles the last time.
+func (a *advisor) bundledScripts() (scripts []string) {
+	seen := map[string]bool{}
+	for _, job := range a.s.session.Jobs() { // the newest first
+		if job.File == "" || seen[job.File] {
+			continue
+		}
+		seen[job.File] = true
+		if job.Kind == "appbundle" && !job.Dismissed {
+			scripts = append(scripts, job.File)
+		}
+	}
+	return scripts
 }
 
 // profilesOf are the profiles that were last found for a script.

@@ -157,12 +157,8 @@ func (s *Server) textEdit(at place, e lint.Edit) protocol.TextEdit {
 	}
 	last := len(at.starts) - 1
 	line := lineOf(at.text, at.starts, last)
-	text := e.NewText + "\n"
-	if line != "" {
-		text = "\n" + text
-	}
 	end := protocol.Position{Line: uint32(last), Character: uint32(columnAt(line, len(line), s.encoding))}
-	return protocol.TextEdit{Range: protocol.Range{Start: end, End: end}, NewText: text}
+	return protocol.TextEdit{Range: protocol.Range{Start: end, End: end}, NewText: e.NewText}
 }
 
 // newFileEdit creates a file with one line.
@@ -172,7 +168,7 @@ func newFileEdit(e lint.Edit) *protocol.WorkspaceEdit {
 		&protocol.CreateFile{Kind: "create", URI: name, Options: &protocol.CreateFileOptions{IgnoreIfExists: ptr(true)}},
 		&protocol.TextDocumentEdit{
 			TextDocument: protocol.OptionalVersionedTextDocumentIdentifier{TextDocumentIdentifier: protocol.TextDocumentIdentifier{URI: name}},
-			Edits:        []protocol.TextDocumentEditElement{&protocol.TextEdit{NewText: e.NewText + "\n"}},
+			Edits:        []protocol.TextDocumentEditElement{&protocol.TextEdit{NewText: e.NewText}},
 		},
 	}}
 }

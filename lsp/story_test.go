@@ -2,6 +2,7 @@ package lsp_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -481,5 +482,75 @@ func TestStoryRelatedPlacesFollowEdits(t *testing.T) {
 	e.Await(explained("Dep.jl:2"))
 	e.SetBuffer(uri, text)
 	e.Await(explained("Dep.jl:2", "run.jl:2"))
+	e.Shutdown()
+}
+
+// The ignore file answers to every keystroke, before anything is saved: what a
+// rule does, what is wrong with it, and how to mend it.
+func TestStoryIgnoreFileComesAlive(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, quick)
+	d.file("Project.toml", "name = \"P\"\n[deps]\n")
+	d.file("Manifest.toml", "")
+	for i := range 12 {
+		d.file(fmt.Sprintf("data/%02d.csv", i), "1,2\n")
+	}
+	d.file("keys/id_rsa", "-----BEGIN OPENSSH PRIVATE KEY-----\n")
+	d.file("src/.juliabundleignore", "*.tmp\n")
+	large := filepath.Join(d.dir, "large.bin")
+	if err := errors.Join(os.WriteFile(large, nil, 0o600), os.Truncate(large, 60<<20)); err != nil {
+		t.Fatal(err)
+	}
+	script := d.file("scripts/run.jl", "1\n")
+	uri := d.file(".juliabundleignore", "")
+	e := d.editor(lsptest.Options{})
+	e.OpenBuffer(uri, "plaintext", "")
+	e.Await(lsptest.AllOf(hasCode(uri, "secret"), hasCode(uri, "large-file")))
+	e.AwaitLens(uri, "Bundle: 19 files, 62.9 MB")
+
+	// What would go out and should not has a quick fix, which edits the buffer.
+	var added []string
+	for _, a := range actionsAt(e, uri, "secret", map[string]any{"only": []string{"quickfix"}}) { // all stand on the first line
+		var edit struct {
+			Changes map[string][]struct{ NewText string }
+		}
+		if err := json.Unmarshal(a.Edit, &edit); err == nil && len(edit.Changes[uri]) == 1 {
+			added = append(added, edit.Changes[uri][0].NewText)
+		}
+	}
+	slices.Sort(added)
+	text := strings.Join(added, "")
+	if text != "keys/id_rsa\nlarge.bin\n" {
+		t.Errorf("the quick fixes add %q", text)
+	}
+	e.SetBuffer(uri, text+"data/*.csv\n")
+	e.Await(lsptest.AllOf(lacksCode(uri, "secret"), lacksCode(uri, "large-file")))
+	if got := hoverText(e, uri, 2, 3); !strings.HasPrefix(got, "Keeps out 12 files, 48 bytes.") || strings.Count(got, "data/") != 10 || !strings.HasSuffix(got, "…") {
+		t.Errorf("hover %q", got)
+	}
+
+	for typed, code := range map[string]string{
+		"nothing*": "ignore-dead", "Manifest.toml": "ignore-project-file", "/keys": "ignore-leading-slash", "keys\n!keys/id_rsa": "ignore-excluded-parent", "[[:no:]]": "ignore-syntax",
+	} {
+		e.SetBuffer(uri, text+typed+"\n")
+		e.Await(hasCode(uri, code))
+	}
+	e.SetBuffer(uri, text+"da")
+	if got := labels(e, uri, 2, 2); !slices.Contains(got, "data/") || slices.Contains(got, "keys/") {
+		t.Errorf("completion %q", got)
+	}
+	inner := strings.Replace(uri, ".juliabundleignore", "src/.juliabundleignore", 1)
+	e.OpenBuffer(inner, "plaintext", "*.tmp\n")
+	e.Await(hasCode(inner, "ignore-shadows"))
+
+	// The script that goes with the bundle must not stay out of it.
+	e.OpenBuffer(script, "julia", "1\n")
+	e.SetBuffer(uri, text+"scripts/*\n")
+	e.Await(lsptest.AllOf(lacksCode(uri, "ignore-syntax"), lacksCode(uri, "ignore-script")))
+	e.SetBuffer(uri, text)
+	e.Do(script, "Submit project as appbundle", nil)
+	e.Await(hasCode(script, "job-completed"))
+	e.SetBuffer(uri, text+"scripts/*\n")
+	e.Await(hasCode(uri, "ignore-script"))
 	e.Shutdown()
 }

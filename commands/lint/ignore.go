@@ -38,6 +38,26 @@ func Ignore(plan *bundle.Plan, read Read) []Problem {
 	return sorted(l.problems)
 }
 
+// ExcludedScripts finds which of some scripts, given by their absolute paths, a
+// rule keeps out of the bundle: a job could not run them.
+func ExcludedScripts(plan *bundle.Plan, read Read, scripts []string) []Problem {
+	l := ignoreLint{plan: plan, read: read, texts: map[string]text{}}
+	for _, script := range scripts {
+		rel, err := filepath.Rel(plan.Root, script)
+		if err != nil || !filepath.IsLocal(rel) {
+			continue
+		}
+		rel = filepath.ToSlash(rel)
+		for _, out := range plan.Excluded {
+			if dir := strings.TrimSuffix(out.Path, "/"); out.Rule != nil && ours(out.Rule.File) && (rel == dir || strings.HasPrefix(rel, dir+"/")) {
+				l.at(*out.Rule, Error, CodeIgnoreScript, "This excludes the script %s: the job could not run it.", rel)
+				break
+			}
+		}
+	}
+	return sorted(l.problems)
+}
+
 type ignoreLint struct {
 	plan     *bundle.Plan
 	read     Read

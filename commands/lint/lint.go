@@ -55,8 +55,8 @@ const (
 	WithoutManifest Command = "without-manifest" // submits a script of the project without its manifest
 )
 
-// Edit replaces a range of a file. With Append it adds a line to its end
-// instead, and the file may not exist yet.
+// Edit replaces a range of a file. With Append it adds NewText, a line with the
+// ends of lines that it needs, to the file's end, and the file may not exist yet.
 type Edit struct {
 	File                       string // absolute
 	Line, Col, EndLine, EndCol int
