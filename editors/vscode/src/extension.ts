@@ -76,7 +76,8 @@ export async function activate(context: ExtensionContext): Promise<Api> {
     view.tree.onDidChangeVisibility((e) => e.visible && void fetch()),
     commands.registerCommand("juliahub.ui.restart", () => running.restart().catch(() => running.offerHelp())),
     commands.registerCommand("juliahub.ui.showOutput", () => output.show()),
-    commands.registerCommand("juliahub.ui.walkthrough", () => walkthrough(context, running, account)),
+    commands.registerCommand("juliahub.ui.walkthrough", () =>
+      commands.executeCommand("workbench.action.openWalkthrough", `${context.extension.id}#start`, false)),
     workspace.onDidChangeConfiguration((e) => {
       if (e.affectsConfiguration("juliahubLsp.path")) void commands.executeCommand("juliahub.ui.restart");
     }),
@@ -89,18 +90,6 @@ export async function activate(context: ExtensionContext): Promise<Api> {
 
 export async function deactivate(): Promise<void> {
   await server?.stop();
-}
-
-/** Opens the walkthrough. It ticks steps off only at changes that it sees: what is so already is said again. */
-async function walkthrough(context: ExtensionContext, running: Server, account: Account): Promise<void> {
-  await commands.executeCommand("workbench.action.openWalkthrough", `${context.extension.id}#start`, false);
-  const facts = { "juliahub.ui.state": running.state, "juliahub.ui.submittedOnce": context.globalState.get("submittedOnce", false) };
-  for (const [key, value] of Object.entries(facts)) {
-    await commands.executeCommand("setContext", key, undefined);
-    await commands.executeCommand("setContext", key, value);
-  }
-  await commands.executeCommand("setContext", "juliahub.ui.signedIn", undefined);
-  account.put(account.status);
 }
 
 /** Shows what the server asks for: pages outside, files in the editor that fits them. */
