@@ -86,8 +86,8 @@ type File struct {
 	Bytes int64  `json:"bytes"`
 	From  string `json:"from,omitempty"` // where it comes from, when that is not Root/Path
 
-	exec   bool // the owner's execute bit
-	secret bool // called as files with secrets are
+	exec  bool // the owner's execute bit
+	marks marks
 }
 
 // Exclusion is something left out and why.

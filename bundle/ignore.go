@@ -14,6 +14,11 @@ type ignoreFile struct {
 	rules []*rule
 
 	content string
+
+	// from is the version of the file before this one, nil if it is not known:
+	// its first head rules and its last tail ones are the same.
+	from       *ignoreFile
+	head, tail int
 }
 
 // rule is one line of an ignore file. The same rule is tried on many paths:
@@ -21,6 +26,7 @@ type ignoreFile struct {
 type rule struct {
 	file    *ignoreFile
 	line    int // 1-based
+	at      int // in the file's rules
 	text    string
 	negated bool
 	glob    *glob
@@ -38,7 +44,7 @@ func parseIgnore(file, dir string, text []byte) (*ignoreFile, error) {
 			return nil, &IgnoreError{File: file, Line: number, Pattern: strings.TrimFunc(line, isSpace), Reason: err.Error()}
 		}
 		if r != nil {
-			r.file, r.line = f, number
+			r.file, r.line, r.at = f, number, len(f.rules)
 			f.rules = append(f.rules, r)
 		}
 	}
@@ -68,7 +74,16 @@ func parseRule(line string) (*rule, error) {
 // root, with "/"), nil if none does. A directory is also tried with a "/" at its
 // end.
 func (f *ignoreFile) decide(path string, isDir bool) *rule {
-	if f == nil || len(f.rules) == 0 {
+	if f == nil {
+		return nil
+	}
+	return f.decideBy(path, isDir, 0, len(f.rules))
+}
+
+// decideBy is decide with some of the rules alone: from the first up to the last,
+// which is not among them.
+func (f *ignoreFile) decideBy(path string, isDir bool, first, last int) *rule {
+	if first >= last {
 		return nil
 	}
 	rel := path
@@ -79,13 +94,46 @@ func (f *ignoreFile) decide(path string, isDir bool) *rule {
 	if isDir {
 		withSlash = rel + "/"
 	}
-	for i := len(f.rules) - 1; i >= 0; i-- {
+	for i := last - 1; i >= first; i-- {
 		r := f.rules[i]
 		if r.glob.match(rel) || isDir && r.glob.match(withSlash) {
 			return r
 		}
 	}
 	return nil
+}
+
+// follow notes which rules this version of an ignore file has in common with the
+// one before.
+func (f *ignoreFile) follow(before *ignoreFile) {
+	before.from = nil // one version back is enough: nobody asks for more
+	f.from = before
+	most := min(len(f.rules), len(before.rules))
+	for f.head < most && f.rules[f.head].text == before.rules[f.head].text {
+		f.head++
+	}
+	for f.tail < most-f.head && f.rules[len(f.rules)-1-f.tail].text == before.rules[len(before.rules)-1-f.tail].text {
+		f.tail++
+	}
+}
+
+// decideAgain is decide for a path on which another ignore file, or nil, decided
+// before. After an edit only the rules that are new have to be tried, mostly:
+// people edit one line, and a tree has many paths.
+func (f *ignoreFile) decideAgain(path string, isDir bool, by *ignoreFile, before *rule) *rule {
+	if f == nil || by == nil || f.from != by || before != nil && before.file != by {
+		return f.decide(path, isDir)
+	}
+	if before != nil && before.at >= len(by.rules)-f.tail {
+		return f.rules[before.at-len(by.rules)+len(f.rules)] // what comes after it did not match, and does not now
+	}
+	if r := f.decideBy(path, isDir, f.head, len(f.rules)-f.tail); r != nil || before == nil {
+		return r
+	}
+	if before.at < f.head {
+		return f.rules[before.at]
+	}
+	return f.decideBy(path, isDir, 0, f.head)
 }
 
 // excludes reports whether a verdict of decide leaves the path out.

@@ -312,10 +312,11 @@ func (w *walker) rematch(d *dir) {
 	if d.own != nil {
 		return
 	}
+	by := d.rules
 	d.rules = d.parent.rules
 	for i := range d.nodes {
 		n := &d.nodes[i]
-		w.decide(d, n)
+		w.decide(d, n, by)
 		switch {
 		case n.kind != kindDir:
 		case n.excluded():

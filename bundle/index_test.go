@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -61,7 +62,19 @@ func followChanges(t *testing.T, r *rand.Rand) {
 		abs := filepath.Join(dir, filepath.FromSlash(path))
 		var err error
 		what := ""
-		switch r.IntN(8) {
+		switch r.IntN(10) {
+		case 8, 9:
+			what = "a line of an ignore file"
+			abs = filepath.Join(abs, ignoreName)
+			text, readErr := os.ReadFile(abs)
+			if readErr != nil {
+				continue
+			}
+			lines := strings.SplitAfter(string(text), "\n")
+			at := r.IntN(len(lines))
+			end := at + r.IntN(2) // one line takes its place, or comes before it
+			lines = slices.Replace(lines, at, min(end, len(lines)-1), patterns[r.IntN(len(patterns))]+"\n")
+			err = os.WriteFile(abs, []byte(strings.Join(lines, "")), 0o644)
 		case 0, 1:
 			what = "an ignore file"
 			text := ""

@@ -294,7 +294,7 @@ func (b *builder) addFiles() {
 	for path, text := range b.generated {
 		p.content[path] = text
 		at, _ := slices.BinarySearchFunc(p.Files, path, compareFile)
-		p.Files = slices.Insert(p.Files, at, File{Path: path, secret: isSecret(path)})
+		p.Files = slices.Insert(p.Files, at, File{Path: path, marks: marksOf(path[strings.LastIndexByte(path, '/')+1:])})
 	}
 	for path, text := range p.content {
 		if at, ok := slices.BinarySearchFunc(p.Files, path, compareFile); ok {
@@ -376,7 +376,7 @@ func (b *builder) addDir(t *tree, d *dir, prefix, output string) (any bool) {
 }
 
 func (b *builder) addFile(d *dir, n *node, path, prefix string) {
-	f := File{Path: path, Bytes: n.size, exec: n.exec, secret: n.secret}
+	f := File{Path: path, Bytes: n.size, exec: n.exec, marks: n.marks}
 	if prefix != "" || n.outside {
 		f.From = filepath.Join(d.abs, n.name())
 	}

@@ -188,7 +188,7 @@ func refusedByWindows(name string) string {
 // holds a secret from outside the directory (*SecretError).
 func (p *Plan) Check() error {
 	for _, f := range p.Files {
-		if f.From != "" && f.secret && !p.isFromDepot(f.Path) {
+		if f.From != "" && f.marks&markSecret != 0 && !p.isFromDepot(f.Path) {
 			return &SecretError{Path: f.Path, From: f.From}
 		}
 	}

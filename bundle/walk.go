@@ -68,8 +68,34 @@ type node struct {
 	reason  reason // why it stays out, other than by a rule
 	exec    bool
 	badName bool // not UTF-8
-	secret  bool // it is called as files with secrets are
+	marks   marks
 	outside bool // read through a link that leads out of the tree
+}
+
+// marks are what a file's name says of it.
+type marks uint8
+
+const (
+	markSecret marks = 1 << iota // it is called as files with secrets are
+	markCounts                   // it holds counts of a source file
+	markTOML                     // it may be a project or a manifest
+	markGit                      // it is git's own
+)
+
+func marksOf(name string) (m marks) {
+	if isSecret(name) {
+		m |= markSecret
+	}
+	if isCounts(name) {
+		m |= markCounts
+	}
+	if strings.HasSuffix(name, ".toml") {
+		m |= markTOML
+	}
+	if name == ".git" {
+		m |= markGit
+	}
+	return m
 }
 
 type kind uint8
@@ -180,7 +206,7 @@ func (t *tree) gather(d *dir) {
 			t.gather(n.dir)
 		case !n.excluded():
 			t.count++
-			if strings.HasSuffix(n.path, ".toml") {
+			if n.marks&markTOML != 0 {
 				t.tomls = append(t.tomls, placed{n, d})
 			}
 		}
@@ -237,11 +263,11 @@ func (w *walker) read(d *dir, path string, outside bool) error {
 		n := &d.nodes[i]
 		n.path = join(path, entry.name)
 		n.outside = outside
-		n.secret, n.badName = isSecret(entry.name), !utf8.ValidString(entry.name)
+		n.marks, n.badName = marksOf(entry.name), !utf8.ValidString(entry.name)
 		if err := w.stat(d, n, entry); err != nil {
 			return err
 		}
-		w.decide(d, n)
+		w.decide(d, n, nil)
 		abs := filepath.Join(d.abs, entry.name)
 		switch {
 		case n.kind != kindDir:
@@ -348,12 +374,16 @@ func (w *walker) readIgnore(d *dir, path string, entries []entry) error {
 	if err != nil {
 		return &ReadError{Path: file, Err: cause(err)}
 	}
+	now := before
 	if before == nil || before.content != string(text) {
-		if before, err = parseIgnore(file, path, text); err != nil {
+		if now, err = parseIgnore(file, path, text); err != nil {
 			return err
 		}
+		if before != nil {
+			now.follow(before)
+		}
 	}
-	d.own, d.rules = before, before
+	d.own, d.rules = now, now
 	return nil
 }
 
@@ -424,21 +454,23 @@ func (w *walker) follow(d *dir, n *node, abs string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-// decide asks the nearest ignore file, and what needs no rule.
-func (w *walker) decide(d *dir, n *node) {
+// decide asks the nearest ignore file, and what needs no rule. by is the ignore
+// file that decided on the node before, nil if none did or it is not known.
+func (w *walker) decide(d *dir, n *node, by *ignoreFile) {
+	before := n.rule
 	n.rule, n.reason = nil, reasonNone
 	switch {
-	case n.name() == ".git":
+	case n.marks&markGit != 0:
 		n.reason = reasonGit
 		return
-	case n.kind == kindDir && slices.Contains(w.forbidden, filepath.Join(w.tree.real, filepath.FromSlash(n.path))):
+	case n.kind == kindDir && len(w.forbidden) > 0 && slices.Contains(w.forbidden, filepath.Join(w.tree.real, filepath.FromSlash(n.path))):
 		n.reason = reasonForbidden
 		return
 	case w.isRoot && n.path == ".bundle":
 		n.reason = reasonOwnBundle
 		return
 	}
-	n.rule = d.rules.decide(n.path, n.kind == kindDir)
+	n.rule = d.rules.decideAgain(n.path, n.kind == kindDir, by, before)
 	if n.rule.excludes() {
 		return // what a rule leaves out needs no other reason
 	}

@@ -39,21 +39,21 @@ func isBuildOutput(dir string) bool {
 	return slices.Contains(buildDirs, name)
 }
 
-// isCounts reports whether a file holds the coverage or allocation counts of a
-// source file.
-func isCounts(file string) bool {
-	return (strings.HasSuffix(file, ".cov") || strings.HasSuffix(file, ".mem")) && strings.Contains(path.Base(file), ".jl.")
+// isCounts reports whether a file is called as those that hold the coverage or
+// allocation counts of a source file.
+func isCounts(name string) bool {
+	return (strings.HasSuffix(name, ".cov") || strings.HasSuffix(name, ".mem")) && strings.Contains(name, ".jl.")
 }
 
 // warnOfFiles warns of files that a person may not want to send.
 func (b *builder) warnOfFiles() {
 	for i := range b.plan.Files {
 		f := &b.plan.Files[i]
-		large, counts := f.Bytes > largeFile, isCounts(f.Path)
-		if !f.secret && !large && !counts || b.plan.isFromDepot(f.Path) {
+		large, counts, secret := f.Bytes > largeFile, f.marks&markCounts != 0, f.marks&markSecret != 0
+		if !secret && !large && !counts || b.plan.isFromDepot(f.Path) {
 			continue
 		}
-		if f.secret {
+		if secret {
 			b.warn("secret", f.Path, "%s looks like a secret; to leave it out, add the line %s", f.Path, b.advice(f.Path))
 		}
 		if large {
