@@ -17,8 +17,8 @@ while read -r target goos goarch; do
     mkdir bin
     name=juliahub-lsp
     if [ "$goos" = windows ]; then name=juliahub-lsp.exe; fi
-    (cd "$root" && CGO_ENABLED=0 GOOS=$goos GOARCH=$goarch go build -trimpath -ldflags '-s -w' -o "$here/bin/$name" ./cmd/juliahub-lsp)
-    npm run --silent package -- --target "$target" --out "$dest/juliahub-lsp-$target.vsix"
+    (cd "$root" && CGO_ENABLED=0 GOOS=$goos GOARCH=$goarch go build -trimpath -ldflags '-s -w' -o "$here/bin/$name" ./cmd/juliahub-lsp </dev/null)
+    npm run --silent package -- --target "$target" --out "$dest/juliahub-lsp-$target.vsix" </dev/null
 done <<EOF
 linux-x64 linux amd64
 linux-arm64 linux arm64
