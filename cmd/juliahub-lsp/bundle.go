@@ -10,10 +10,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"text/tabwriter"
 
 	"juliahub-lsp/commands"
 
+	"github.com/gofrs/flock"
 	"github.com/spf13/cobra"
 )
 
@@ -187,10 +190,12 @@ func (n namedWriter) Write(data []byte) (int, error) {
 
 // writeTar writes the tarball beside its place and moves it there when it is whole.
 func writeTar(ctx context.Context, plan tarball, path string) (sha256 string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	removeUnfinished(path)
+	f, unlock, err := createUnfinished(path)
 	if err != nil {
 		return "", fmt.Errorf("write %s: %w", path, err)
 	}
+	defer unlock()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.Remove(f.Name()))
@@ -204,6 +209,71 @@ func writeTar(ctx context.Context, plan tarball, path string) (sha256 string, er
 		return "", fmt.Errorf("write %s: %w", path, err)
 	}
 	return sha256, nil
+}
+
+// unfinished is what stands before the random part in the name of a tarball
+// that is being written.
+func unfinished(path string) string { return "." + filepath.Base(path) + ".juliahub-" }
+
+// createUnfinished makes the file that is to become the tarball, held by a lock
+// for as long as this process lives. On Windows an open file is held by itself.
+func createUnfinished(path string) (f *os.File, unlock func(), err error) {
+	for range 1000 { // each lost try means that another process cleaned up at that moment
+		f, err := os.CreateTemp(filepath.Dir(path), unfinished(path)+"*")
+		if err != nil || runtime.GOOS == "windows" {
+			return f, func() {}, err
+		}
+		lock := lockOf(f.Name())
+		ours, err := lock.TryLock()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // a file system without locks
+			return f, func() {}, nil //nolint:nilerr // then nobody removes what others hold either
+		}
+		if ours && same(f) {
+			return f, func() { _ = lock.Unlock() }, nil
+		}
+		// Another process took it for unfinished before it was locked.
+		if err := errors.Join(lock.Close(), f.Close()); err != nil {
+			return nil, nil, err
+		}
+	}
+	return nil, nil, errors.New("other processes are cleaning up there")
+}
+
+// lockOf is the lock on a file, which it does not make.
+func lockOf(path string) *flock.Flock { return flock.New(path, flock.SetFlag(os.O_RDONLY)) }
+
+// same reports whether a file still is what its name stands for.
+func same(f *os.File) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Lstat(f.Name())
+	return err == nil && os.SameFile(mine, there)
+}
+
+// removeUnfinished removes what processes that were killed have left of the
+// same tarball. What cannot be removed is no reason not to write a new one.
+func removeUnfinished(path string) {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return // writing will say so
+	}
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), unfinished(path)) || !entry.Type().IsRegular() {
+			continue
+		}
+		left := filepath.Join(filepath.Dir(path), entry.Name())
+		if runtime.GOOS == "windows" {
+			_ = os.Remove(left)
+			continue
+		}
+		lock := lockOf(left)
+		if free, err := lock.TryLock(); err == nil && free {
+			_ = os.Remove(left)
+		}
+		_ = lock.Close()
+	}
 }
 
 // planJSON is the plan as JSON, with the tarball's hash if there is one.
