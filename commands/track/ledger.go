@@ -383,12 +383,15 @@ func (l *Ledger) TakeCorrupt() []string {
 
 // drop removes a record with everything beside it.
 func (l *Ledger) drop(id string) {
-	beside, err := filepath.Glob(l.SideFile(id, "") + ".*")
+	dir := filepath.Dir(l.path(id))
+	entries, err := os.ReadDir(dir)
 	if err != nil {
-		beside = []string{l.path(id)}
+		return // later, then
 	}
-	for _, path := range beside {
-		_ = os.Remove(path)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), id+".") {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
 	}
 	_ = os.RemoveAll(l.LogDir(id))
 	l.mu.Lock()

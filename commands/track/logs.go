@@ -14,7 +14,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"juliahub-lsp/internal/atomicfile"
 	"juliahub-lsp/jobapi"
 )
 
@@ -174,12 +173,21 @@ func readAt(path string, into []byte, offset int64) error {
 	return errors.Join(err, f.Close())
 }
 
+// save remembers how far the text goes. It does not wait for the disk, several
+// times a second: what a power cut leaves is either right or read again.
 func (l *logFile) save() error {
 	data, err := json.Marshal(l.at)
 	if err != nil {
 		return fmt.Errorf("encode the place in a log: %w", err)
 	}
-	return atomicfile.Write(filepath.Join(l.dir, "place.json"), data, 0o600)
+	path := filepath.Join(l.dir, "place.json")
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return fmt.Errorf("write the place in a log: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("write the place in a log: %w", err)
+	}
+	return nil
 }
 
 // close writes what waits; everything up to end is in the file then.

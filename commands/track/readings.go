@@ -33,6 +33,7 @@ type reading struct {
 	opened bool      // somebody opened the log
 	began  time.Time // when it got its place
 	again  time.Time // when to try again after an error
+	vain   int       // readings in a row that failed and brought nothing
 }
 
 func (f *reading) over() bool {
@@ -143,7 +144,7 @@ func (t *Tracker) stopOthers(chosen []choice) {
 // yield gives up the place of one log when another one, opened in whatever
 // process, has none: first of a log that nobody opened, the oldest job's.
 func (t *Tracker) yield(now time.Time) {
-	if !t.cfg.Ledger.StreamWanted() {
+	if !t.cfg.Ledger.streamIsWanted() {
 		t.waitedFor = time.Time{}
 		return
 	}
@@ -162,10 +163,10 @@ func (t *Tracker) yield(now time.Time) {
 		}
 	}
 	if least == nil && now.Sub(t.waitedFor) > waitMost {
-		_ = t.cfg.Ledger.GrantStream() // who is still there asks again
+		_ = t.cfg.Ledger.grantStream() // who is still there asks again
 		t.waitedFor = time.Time{}
 	}
-	if least == nil || !t.cfg.Ledger.GrantStream() {
+	if least == nil || !t.cfg.Ledger.grantStream() {
 		return
 	}
 	least.again = now.Add(awayFor)
@@ -195,7 +196,8 @@ func (t *Tracker) begin(ctx context.Context, c choice, now time.Time) bool {
 	case now.Before(f.again):
 		return !f.stopped // what failed is tried again; what gave its place up has none
 	}
-	return t.start(ctx, c, now)
+	err := t.start(ctx, c, now)
+	return err == nil || errors.Is(err, errClosing)
 }
 
 func (t *Tracker) readingOf(submission string) *reading {
@@ -205,16 +207,14 @@ func (t *Tracker) readingOf(submission string) *reading {
 }
 
 // start begins to read a log to its end if there is a place for that.
-func (t *Tracker) start(ctx context.Context, c choice, now time.Time) bool {
-	if !c.opened && (now.Sub(t.yielded) < awayFor || t.cfg.Ledger.StreamWanted()) {
-		return false
+func (t *Tracker) start(ctx context.Context, c choice, now time.Time) error {
+	if !c.opened && (now.Sub(t.yielded) < awayFor || t.cfg.Ledger.streamIsWanted()) {
+		return errTaken // by who waits for it
 	}
-	log, ok, err := t.place(c, now)
+	log, err := t.place(c, now)
 	if err != nil {
-		t.cfg.Logger.Info("cannot follow a log", "job", c.record.Job, "error", err)
-	}
-	if !ok {
-		return false
+		t.cfg.Logger.Debug("cannot follow a log now", "job", c.record.Job, "error", err)
+		return err
 	}
 	id := c.record.Submission
 	f := newReading(ctx, c.record)
@@ -224,7 +224,10 @@ func (t *Tracker) start(ctx context.Context, c choice, now time.Time) bool {
 	if other := t.readings[id]; other != nil && !other.over() { // a command was faster
 		f.cancel()
 		log.release()
-		return true
+		return nil
+	}
+	if old := t.readings[id]; old != nil {
+		f.vain = old.vain
 	}
 	t.readings[id] = f
 	t.wg.Go(func() {
@@ -233,28 +236,31 @@ func (t *Tracker) start(ctx context.Context, c choice, now time.Time) bool {
 			return !ok || r.State.Ended()
 		}))
 	})
-	return true
+	return nil
 }
 
 // place takes what reading a log needs, without waiting: its file, which one
 // process at a time writes, and a place for a stream. One that is opened asks
 // others for their place.
-func (t *Tracker) place(c choice, now time.Time) (*logFile, bool, error) {
+func (t *Tracker) place(c choice, now time.Time) (*logFile, error) {
 	dir := t.cfg.Ledger.LogDir(c.record.Submission)
 	unlock, ok, err := tryLock(logLock(dir))
+	if err != nil {
+		return nil, err
+	}
 	if !ok {
-		return nil, false, err
+		return nil, ErrLogBusy
 	}
-	leave, ok, err := t.cfg.Ledger.Stream()
-	if err == nil && !ok && c.opened && now.Sub(t.asked) > wantEvery {
-		t.asked = now
-		err = t.cfg.Ledger.WantStream()
-	}
-	if !ok || err != nil {
+	leave, err := t.cfg.Ledger.stream()
+	if err != nil {
 		unlock()
-		return nil, false, err
+		if errors.Is(err, errTaken) && c.opened && now.Sub(t.asked) > wantEvery {
+			t.asked = now
+			err = errors.Join(err, t.cfg.Ledger.wantStream())
+		}
+		return nil, err
 	}
-	return &logFile{dir: dir, release: func() { leave(); unlock() }}, true, nil
+	return &logFile{dir: dir, release: func() { leave(); unlock() }}, nil
 }
 
 func logLock(dir string) string { return filepath.Join(dir, "lock") }
@@ -270,8 +276,9 @@ func (t *Tracker) finish(f *reading, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err != nil && f.again.IsZero() {
-		f.again = time.Now().Add(max(jitter(slowTick), jobapi.RetryAfter(err)))
+		f.again = time.Now().Add(max(jitter(min(slowTick<<min(f.vain, 10), vainMost)), jobapi.RetryAfter(err)))
 	}
+	f.vain++
 	f.err, f.stopped = err, f.ctx.Err() != nil
 	if err != nil && !f.stopped {
 		t.cfg.Logger.Info("cannot read a log", "job", f.record.Job, "error", err)
@@ -299,10 +306,14 @@ func (t *Tracker) tidy(lead bool) {
 			delete(t.tails, id)
 		}
 	}
-	maps.DeleteFunc(t.beyond, func(id string, _ bool) bool {
+	gone := func(id string) bool {
 		r, ok := t.cfg.Ledger.Get(id)
 		return !ok || r.Settled
-	})
+	}
+	maps.DeleteFunc(t.beyond, func(id string, _ bool) bool { return gone(id) })
+	maps.DeleteFunc(t.seen, func(id string, _ bool) bool { return gone(id) })
+	maps.DeleteFunc(t.ended, func(id string, _ time.Time) bool { return gone(id) })
+	maps.DeleteFunc(t.running, func(id string, _ time.Time) bool { return gone(id) })
 }
 
 // ErrLogBusy says that another process is writing this log's file.
@@ -313,6 +324,8 @@ const (
 	// endFor for one on its way to the end of an ended job's log.
 	busyFor = 2 * time.Second
 	endFor  = 2 * time.Minute
+	// vainMost is the longest pause before a log that cannot be read is tried again.
+	vainMost = 10 * time.Minute
 )
 
 // CatchUp writes what there is of a job's log into its file, and returns the
@@ -386,16 +399,26 @@ func (t *Tracker) readOnce(f *reading) error {
 
 // ending returns the reading that brings the end of an ended job's log, and
 // begins it if the job was done before it could be followed; nil when the log is
-// to be left alone. seen says that the job's progress was shown.
-func (t *Tracker) ending(ctx context.Context, r Record, seen bool) *reading {
-	f := t.readingOf(r.Submission)
+// to be left alone. soon says that there may be a place for it in a moment.
+func (t *Tracker) ending(ctx context.Context, r Record, now time.Time) (f *reading, soon bool) {
+	id := r.Submission
+	f = t.readingOf(id)
 	if f != nil && f.toEnd && (!f.over() || f.err == nil) {
-		return f
+		return f, false
 	}
-	if seen && r.shown() && !t.beyond[r.Submission] && t.start(ctx, choice{record: r}, time.Now()) {
-		return t.readingOf(r.Submission)
+	// Of a job that ended while nobody was here to look, no progress was shown.
+	seen := t.seen[id] || r.Sent != nil && r.Sent.After(t.began)
+	if !seen || !r.shown() || t.beyond[id] {
+		return nil, false
 	}
-	return nil
+	err := t.start(ctx, choice{record: r}, now)
+	if err == nil {
+		return t.readingOf(id), false
+	}
+	if t.ended[id].IsZero() {
+		t.ended[id] = now
+	}
+	return nil, errors.Is(err, errClosing) && now.Sub(t.ended[id]) < 2*closingFor
 }
 
 // endOfLog waits for the end of an ended job's log and returns it; nil when the
@@ -433,7 +456,7 @@ func (t *Tracker) readLog(f *reading, log *logFile, done func() bool) error {
 		log.release()
 		return err
 	}
-	t.keepTail(f.record.Submission, log.at.Position.Count, nil)
+	t.brought(f, log.at.Position.Count, nil)
 	var from *jobapi.LogPosition
 	if log.at.Position.Count > 0 {
 		from = &log.at.Position
@@ -442,24 +465,47 @@ func (t *Tracker) readLog(f *reading, log *logFile, done func() bool) error {
 		if err := log.add(before, messages); err != nil {
 			return err
 		}
-		t.keepTail(f.record.Submission, before.Count, messages)
+		t.brought(f, before.Count, messages)
 		t.cfg.Messages(f.record.Submission, messages)
 		return nil
 	})
 	return errors.Join(err, log.close(end))
 }
 
-// keepTail remembers the end of a log for the work at its job's end.
-func (t *Tracker) keepTail(submission string, before int64, messages []jobapi.LogMessage) {
-	if r, ok := t.cfg.Ledger.Get(submission); !ok || r.Settled {
-		return
-	}
+// brought notes what a reading brought, and remembers the end of the log for the
+// work at its job's end.
+func (t *Tracker) brought(f *reading, before int64, messages []jobapi.LogMessage) {
+	id := f.record.Submission
+	r, ok := t.cfg.Ledger.Get(id)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	end := t.tails[submission]
+	if len(messages) > 0 {
+		f.vain = 0
+	}
+	if !ok || r.Settled {
+		return
+	}
+	end := t.tails[id]
 	if end == nil {
 		end = &tail{from: before, next: before}
-		t.tails[submission] = end
+		t.tails[id] = end
 	}
 	end.add(before, messages)
+}
+
+// tryAgain begins every search anew, and lets what failed be tried at once.
+func (t *Tracker) tryAgain() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.searches)
+	for _, f := range t.readings {
+		if f.over() && !f.stopped {
+			f.again, f.vain = time.Time{}, 0
+		}
+	}
+	for id, at := range t.settling {
+		if !at.IsZero() {
+			delete(t.settling, id)
+		}
+	}
 }

@@ -115,7 +115,7 @@ func TestStreamsOfEndedJobs(t *testing.T) {
 		f.end(jobapi.Completed)
 		tr, _ := tracking(t, second, f)
 		pass(time.Minute)
-		if err := second.WantStream(); err != nil { // and then its process dies
+		if err := second.wantStream(); err != nil { // and then its process dies
 			t.Fatal(err)
 		}
 		var wg sync.WaitGroup
@@ -133,7 +133,7 @@ func TestStreamsOfEndedJobs(t *testing.T) {
 			wantLines(t, second.LogDir(manyID(i)), 30)
 		}
 		pass(time.Minute)
-		if second.StreamWanted() {
+		if second.streamIsWanted() {
 			t.Error("a place is still asked for")
 		}
 		if f.most > mostStreams {

@@ -9,8 +9,8 @@ import (
 const (
 	// tailMost and tailBytes bound what is kept of a log's end for the work at a
 	// job's end: a stack trace, however deep, is in the last thousands of lines.
-	tailMost  = 5000
-	tailBytes = 4 << 20
+	tailMost  = 2000
+	tailBytes = 2 << 20
 	// notedMost is how many warnings are kept of what came before the tail.
 	notedMost = 200
 	// noted is Julia's Logging.Warn.

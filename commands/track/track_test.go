@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -35,14 +36,21 @@ type fakeServer struct {
 	most    int            // that were open at a time
 	streams map[string]int // that were opened, by job
 	stuck   error          // what log streams end with
+	hang    bool           // status requests are not answered
 }
 
 func (f *fakeServer) ServerTime(t time.Time) time.Time { return t.Add(f.clock) }
 
-func (f *fakeServer) NewestJobs(_ context.Context, limit int) ([]*jobapi.Job, int, error) {
+func (f *fakeServer) NewestJobs(ctx context.Context, limit int) ([]*jobapi.Job, int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, time.Now())
+	if f.hang {
+		f.mu.Unlock()
+		<-ctx.Done()
+		f.mu.Lock()
+		return nil, 0, context.Cause(ctx)
+	}
 	if limit > 100 {
 		f.long++
 	}
@@ -259,6 +267,42 @@ func TestBackOffAndTrouble(t *testing.T) {
 		pass(3 * time.Minute)
 		if r, _ := l.Get(testID); r.Trouble != "" || r.State != Running || r.Seen.IsZero() {
 			t.Errorf("the network is back, but the record says %+v", r)
+		}
+		stop()
+	})
+}
+
+// TestServerThatHangs: the jobs of another one are followed all the same.
+func TestServerThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, dead, f := NewLedger(t.TempDir()), &fakeServer{hang: true}, &fakeServer{page: 10, logs: numbered(5)}
+		now := time.Now()
+		there, here := testRecord(manyID(1), now), testRecord(manyID(2), now)
+		there.Server = "dead"
+		f.jobs = []*jobapi.Job{{ID: here.Job, Status: jobapi.Running}}
+		for _, r := range []Record{there, here} {
+			if err := l.Create(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, stop := tracking(t, l, f, func(c *Config) {
+			c.Connect = func(name string) (Client, error) {
+				if name == "dead" {
+					return dead, nil
+				}
+				return f, nil
+			}
+		})
+		pass(time.Minute)
+		if n := f.requests(now); n < 35 {
+			t.Errorf("%d requests in the minute after the submission, want one each 1.5 s", n)
+		}
+		if n := dead.requests(now); n > 3 {
+			t.Errorf("%d requests to a server that does not answer", n)
+		}
+		wantLines(t, l.LogDir(here.Submission), 5)
+		if r, _ := l.Get(there.Submission); r.Trouble != NetworkLost {
+			t.Errorf("the trouble is %q", r.Trouble)
 		}
 		stop()
 	})
@@ -693,6 +737,79 @@ func TestLongLogIsKeptInParts(t *testing.T) {
 	if total != n*1001 {
 		t.Errorf("%d bytes in all, want %d", total, n*1001)
 	}
+}
+
+// longLog is a log that nobody keeps in memory.
+type longLog struct {
+	*fakeServer
+	lines int64
+	bytes int64    // of them all
+	heap  []uint64 // kB that were in use, twenty times
+}
+
+func (l *longLog) FollowLog(_ context.Context, _ string, _ *jobapi.LogPosition, _ func() bool,
+	emit func(jobapi.LogPosition, []jobapi.LogMessage) error,
+) (jobapi.LogPosition, error) {
+	var at jobapi.LogPosition
+	for ; at.Count < l.lines; at.Count += 1000 {
+		page := make([]jobapi.LogMessage, 1000)
+		for i := range page {
+			l.bytes += int64(len(fmt.Sprintln("line", at.Count+int64(i))))
+			page[i] = jobapi.LogMessage{Message: fmt.Sprint("line ", at.Count+int64(i)), Keywords: map[string]any{"jrun_worker_id": i}}
+		}
+		if err := emit(at, page); err != nil {
+			return at, err
+		}
+		if at.Count%(l.lines/20) == 0 {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			l.heap = append(l.heap, m.HeapAlloc>>10)
+		}
+	}
+	return at, nil
+}
+
+// TestLongLogGoesToTheFile and not to memory.
+func TestLongLogGoesToTheFile(t *testing.T) {
+	l, long := NewLedger(t.TempDir()), &longLog{fakeServer: &fakeServer{}, lines: 300_000}
+	r := testRecord(testID, time.Now())
+	if err := l.Create(r); err != nil {
+		t.Fatal(err)
+	}
+	tr := New(Config{
+		Ledger: l, Logger: slog.New(slog.DiscardHandler),
+		Connect:  func(string) (Client, error) { return long, nil },
+		Messages: func(string, []jobapi.LogMessage) {},
+	})
+	if _, err := tr.CatchUp(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if least, most := slices.Min(long.heap), slices.Max(long.heap); most-least > 16<<10 {
+		t.Errorf("the heap grew from %d to %d kB: %d", least, most, long.heap)
+	}
+	size := int64(0)
+	for n := 0; ; n++ {
+		path := LogPart(LogFile(l.LogDir(testID)), n+1)
+		if missing(path) {
+			path = LogFile(l.LogDir(testID))
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if size += info.Size(); path == LogFile(l.LogDir(testID)) {
+			break
+		}
+	}
+	if size != long.bytes {
+		t.Errorf("%d bytes are on disk, want %d", size, long.bytes)
+	}
+}
+
+func missing(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, os.ErrNotExist)
 }
 
 func TestPlain(t *testing.T) {

@@ -83,27 +83,32 @@ type Tracker struct {
 	wg    sync.WaitGroup
 
 	// What follows belongs to the loop.
-	release  func() // of the lead; nil = reader
-	noLocks  bool
-	servers  map[string]*server
-	running  map[string]time.Time // when a job was first seen running
-	searches map[string]*search   // submissions being looked for
-	began    time.Time
-	seen     map[string]bool // jobs that were alive in an earlier round
-	beyond   map[string]bool // running jobs that had no place for their log
+	release func() // of the lead; nil = reader
+	noLocks bool
+	servers map[string]*server
+	began   time.Time
+	seen    map[string]bool      // jobs that were alive in an earlier round
+	ended   map[string]time.Time // when a job's end was first looked at
+	beyond  map[string]bool      // running jobs that had no place for their log
 	// When a place for a log was given up, asked for, and first seen to be waited for.
 	yielded, asked, waitedFor time.Time
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex           // guards what follows
+	running  map[string]time.Time // when a job was first seen running
+	searches map[string]*search   // submissions being looked for
 	readings map[string]*reading
 	tails    map[string]*tail
 	settling map[string]time.Time // when to try (again); zero = under way
 	wanted   map[string]time.Time // logs that someone reads, until when
 }
 
-// server is the state of polling one server.
+// server is the state of polling one server. It belongs to the loop, and while
+// that is busy to the goroutine that asks: one server that hangs does not keep
+// the others from being asked.
 type server struct {
 	name     string
+	busy     atomic.Bool
+	again    atomic.Bool   // what failed so far is to be forgotten
 	next     time.Time     // when to ask again
 	pace     time.Duration // of the fast tick
 	failures int           // in a row
@@ -128,7 +133,7 @@ func New(cfg Config) *Tracker {
 	return &Tracker{
 		cfg: cfg, kick: make(chan struct{}, 1),
 		servers: map[string]*server{}, running: map[string]time.Time{}, searches: map[string]*search{},
-		began: time.Now(), seen: map[string]bool{}, beyond: map[string]bool{},
+		began: time.Now(), seen: map[string]bool{}, ended: map[string]time.Time{}, beyond: map[string]bool{},
 		readings: map[string]*reading{}, tails: map[string]*tail{},
 		settling: map[string]time.Time{}, wanted: map[string]time.Time{},
 	}
@@ -181,9 +186,9 @@ func (t *Tracker) round(ctx context.Context) {
 		return
 	}
 	if t.again.Swap(false) {
-		clear(t.searches)
+		t.tryAgain()
 		for _, s := range t.servers {
-			s.failures, s.next = 0, time.Time{}
+			s.again.Store(true)
 		}
 	}
 	t.recoverInterrupted()
@@ -197,7 +202,7 @@ func (t *Tracker) round(ctx context.Context) {
 	t.follow(ctx, true)
 	t.settle(ctx)
 	for _, r := range live {
-		t.seen[r.Submission] = r.Job != ""
+		t.seen[r.Submission] = r.Job != "" && !r.Seen.IsZero() // and the server said so
 	}
 }
 
@@ -276,30 +281,45 @@ func (t *Tracker) recoverInterrupted() {
 	}
 }
 
-// poll asks one server for the state of all its live jobs, with one request
-// and one by id for each job that the list no longer holds.
+// poll asks one server for the state of all its live jobs, if that is due, with
+// one request and one by id for each job that the list no longer holds.
 func (t *Tracker) poll(ctx context.Context, name string, records []Record) {
 	now := time.Now()
 	s := t.server(name)
+	if s.busy.Load() {
+		return
+	}
+	if s.again.Swap(false) {
+		s.failures, s.next = 0, time.Time{}
+	}
 	t.planSearches(records, now)
 	if now.Before(t.due(s, records, now)) {
 		return
 	}
-	client, err := t.cfg.Connect(name)
+	s.busy.Store(true)
+	t.wg.Go(func() {
+		defer t.Kick()
+		defer s.busy.Store(false)
+		t.pollNow(ctx, s, records)
+	})
+}
+
+func (t *Tracker) pollNow(ctx context.Context, s *server, records []Record) {
+	client, err := t.cfg.Connect(s.name)
 	if err == nil {
 		err = t.ask(ctx, client, s, records)
 	}
 	if ctx.Err() != nil {
 		return
 	}
-	now = time.Now()
+	now := time.Now()
 	if err != nil {
 		s.failures++
 		s.next = now.Add(backOff(s.failures))
 		if wait := jobapi.RetryAfter(err); wait > 0 {
 			err = errors.Join(err, s.diary.hush(now, wait))
 		}
-		t.cfg.Logger.Info("cannot ask for the jobs", "server", name, "error", err)
+		t.cfg.Logger.Info("cannot ask for the jobs", "server", s.name, "error", err)
 	} else {
 		s.failures = 0
 		s.next = now.Add(jitter(slowTick))
@@ -360,11 +380,20 @@ func Trouble(err error) string {
 
 // planSearches begins a search for every submission without an answer.
 func (t *Tracker) planSearches(records []Record, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, r := range records {
 		if r.State == Unknown && t.searches[r.Submission] == nil {
 			t.searches[r.Submission] = &search{until: now.Add(searchFor), next: now, pause: t.cfg.Tick}
 		}
 	}
+}
+
+// searchOf returns how a submission is being looked for; nil = it is not.
+func (t *Tracker) searchOf(submission string) *search {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.searches[submission]
 }
 
 // due returns when the server is to be asked next for these records.
@@ -378,7 +407,7 @@ func (t *Tracker) due(s *server, records []Record, now time.Time) time.Time {
 	for _, r := range records {
 		switch {
 		case r.State == Unknown:
-			if q := t.searches[r.Submission]; q != nil && !q.over {
+			if q := t.searchOf(r.Submission); q != nil && !q.over {
 				sooner(q.next)
 			}
 		case r.Job != "":
@@ -409,7 +438,9 @@ func (t *Tracker) new(r *Record, now time.Time) bool {
 	if r.Sent != nil && now.Sub(*r.Sent).Abs() < newFor {
 		return true
 	}
+	t.mu.Lock()
 	started, ok := t.running[r.Submission]
+	t.mu.Unlock()
 	return ok && now.Sub(started) < startedFor
 }
 
@@ -464,7 +495,7 @@ func (t *Tracker) ask(ctx context.Context, client Client, s *server, records []R
 func (t *Tracker) searching(records []Record, now time.Time) []Record {
 	var due []Record
 	for _, r := range records {
-		q := t.searches[r.Submission]
+		q := t.searchOf(r.Submission)
 		if r.State != Unknown || q == nil || q.over || now.Before(q.next) {
 			continue // other jobs may be asked for more often
 		}
@@ -538,11 +569,13 @@ func (t *Tracker) resolve(client Client, unknown []Record, list []*jobapi.Job, n
 	for _, r := range unknown {
 		job := Find(&r, list, func(ours time.Time) time.Time { return serverTime(client, ours) })
 		if job != nil {
+			t.mu.Lock()
 			delete(t.searches, r.Submission)
+			t.mu.Unlock()
 			t.Found(client, r.Submission, job)
 			continue
 		}
-		if q := t.searches[r.Submission]; q != nil && !now.Before(q.until) {
+		if q := t.searchOf(r.Submission); q != nil && !now.Before(q.until) {
 			q.over = true
 			t.change(r.Submission, func(r *Record) {
 				r.Reason = "it is not known whether there is a job: none was found in ten minutes, and it is looked for again at the next start"
@@ -633,7 +666,9 @@ func (t *Tracker) askOne(ctx context.Context, client Client, s *server, r *Recor
 // take writes what the server says of a job into its record.
 func (t *Tracker) take(r *Record, job *jobapi.Job) {
 	if job.Status == jobapi.Running && r.State != Running {
+		t.mu.Lock()
 		t.running[r.Submission] = time.Now()
+		t.mu.Unlock()
 	}
 	updated := r.clone()
 	Apply(&updated, job)
@@ -714,13 +749,14 @@ func (t *Tracker) killWished(ctx context.Context, client Client, records []Recor
 	}
 }
 
-// change updates a record and tells about it.
-func (t *Tracker) change(submission string, change func(*Record)) {
+// change updates a record and tells about it; false when it could not be written.
+func (t *Tracker) change(submission string, change func(*Record)) bool {
 	if _, err := t.cfg.Ledger.Update(submission, change); err != nil {
 		t.cfg.Logger.Warn("cannot write a submission record", "submission", submission, "error", err)
-		return
+		return false
 	}
 	t.cfg.Changed(submission)
+	return true
 }
 
 // pause returns how long the loop may sleep.
@@ -728,7 +764,11 @@ func (t *Tracker) pause(now time.Time) time.Duration {
 	wake := now.Add(scanEvery)
 	if t.release != nil {
 		for name, records := range byServer(t.cfg.Ledger.Select((*Record).Live)) {
-			if at := t.due(t.server(name), records, now); at.Before(wake) {
+			s := t.server(name)
+			if s.busy.Load() {
+				continue // its end kicks the loop
+			}
+			if at := t.due(s, records, now); at.Before(wake) {
 				wake = at
 			}
 		}
@@ -745,7 +785,11 @@ func (t *Tracker) settle(ctx context.Context) {
 		if !t.maySettle(r.Submission, time.Now()) {
 			continue
 		}
-		f := t.ending(ctx, r, t.seen[r.Submission] || r.Sent != nil && r.Sent.After(t.began))
+		f, soon := t.ending(ctx, r, time.Now())
+		if soon {
+			t.settleAt(r.Submission, time.Now())
+			continue
+		}
 		t.wg.Go(func() {
 			log, err := t.endOfLog(ctx, f)
 			if err == nil {
@@ -761,18 +805,24 @@ func (t *Tracker) settle(ctx context.Context) {
 
 // settled notes how the work at a job's end went.
 func (t *Tracker) settled(r *Record, err error) {
-	t.mu.Lock()
 	if err != nil {
-		t.settling[r.Submission] = time.Now().Add(max(jitter(slowTick), jobapi.RetryAfter(err)))
-	} else {
-		delete(t.settling, r.Submission)
-	}
-	t.mu.Unlock()
-	if err != nil {
+		t.settleAt(r.Submission, time.Now().Add(max(jitter(slowTick), jobapi.RetryAfter(err))))
 		t.cfg.Logger.Warn("the work at a job's end failed; trying again", "job", r.Job, "error", err)
 		return
 	}
-	t.change(r.Submission, func(r *Record) { r.Settled = true })
+	if !t.change(r.Submission, func(r *Record) { r.Settled = true }) {
+		t.settleAt(r.Submission, time.Now().Add(jitter(slowTick)))
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.settling, r.Submission)
+}
+
+func (t *Tracker) settleAt(submission string, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.settling[submission] = at
 }
 
 // settleMost is how many jobs' ends are worked at at a time: those whose logs
