@@ -278,7 +278,8 @@ function M.on_exit(code, signal, id)
     local now = vim.uv.hrtime() / 1e9
     crashes = vim.tbl_filter(function(at) return now - at < crash_window end, crashes)
     crashes[#crashes + 1] = now
-    lost = { config = fresh_config(client), buffers = bufs }
+    local served = { config = fresh_config(client), buffers = bufs }
+    lost = served
     if #crashes >= max_crashes then
       return M.complain(
         ("The JuliaHub language server crashed %d times in three minutes. :JuliaHub restart tries again."):format(
@@ -288,7 +289,7 @@ function M.on_exit(code, signal, id)
     end
     -- The client that crashed is forgotten by then, and its buffers detached.
     vim.schedule(function()
-      local problem = start(lost.config, lost.buffers)
+      local problem = start(served.config, served.buffers)
       if problem then M.complain(problem) end
     end)
   end)
