@@ -291,7 +291,7 @@ t.run({
         started = "2026-05-04T10:00:00Z",
         ended = i > 4 and "2026-05-04T10:0" .. i .. ":00Z" or nil,
         pricePerHour = 0.5,
-        file = "/work/" .. ("a"):rep(i) .. ".jl",
+        file = "/home/ada/" .. ("a"):rep(i) .. ".jl",
         node = "m6",
         reason = "because",
         lastLine = ("long "):rep(1000),
@@ -301,7 +301,7 @@ t.run({
         },
       }
     end
-    list[2].file = "/work/" .. ("π"):rep(60) .. ".jl" -- names may be wide, and are cut
+    list[2].file = "/home/ada/" .. ("π"):rep(60) .. ".jl" -- names may be wide, and are cut
     jobs.replace(list)
     vim.cmd("edit juliahub://jobs")
     local columns = {}
