@@ -149,6 +149,7 @@ func (s *Server) setSettings(known *editorSettings) {
 // tellSettings gives the session new settings; it says what is wrong with them.
 func (s *Server) tellSettings(value stdjson.RawMessage) {
 	s.inOrder(func() {
+		s.setTrace(value)
 		s.session.SettingsChanged(value)
 		s.lenses.refresh()
 		s.advice.touchAll()

@@ -536,6 +536,7 @@ func TestStoryIgnoreFileComesAlive(t *testing.T) {
 		e.Await(hasCode(uri, code))
 	}
 	e.SetBuffer(uri, text+"da")
+	e.AwaitLens(uri, "Bundle: ") // the rules before may have been no rules
 	if got := labels(e, uri, 2, 2); !slices.Contains(got, "data/") || slices.Contains(got, "keys/") {
 		t.Errorf("completion %q", got)
 	}

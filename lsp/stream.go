@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -49,6 +50,8 @@ type stream struct {
 	rwc io.ReadWriteCloser
 	in  *bufio.Reader
 	log *slog.Logger
+
+	trace atomic.Int32 // how much of the talk is logged in the editor
 
 	readEnd chan struct{} // closed when nothing more will be read
 	readErr error         // why, valid once readEnd is closed
@@ -91,6 +94,7 @@ func (s *stream) Read(context.Context) (jsonrpc2.Message, int64, error) {
 			if _, ok := msg.(*jsonrpc2.Call); ok {
 				s.update(func() { s.pending++ })
 			}
+			s.traced("→", msg)
 			return msg, int64(len(body)), nil
 		case refusal.silent:
 			s.log.Warn("ignored a message", "why", refusal.err)
@@ -112,6 +116,7 @@ func (s *stream) endRead(err error) error {
 
 // Write queues a message; it never waits for the client.
 func (s *stream) Write(_ context.Context, msg jsonrpc2.Message) (int64, error) {
+	s.traced("←", msg)
 	body := jsonrpc2.AppendMessage(nil, msg)
 	err := s.enqueue(body)
 	if isResponse(body) {

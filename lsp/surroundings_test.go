@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"juliahub-lsp/jobapi/emulator"
 	"juliahub-lsp/lsp/lsptest"
@@ -290,4 +291,50 @@ func TestStoryWrongSettings(t *testing.T) {
 		t.Errorf("%d messages\n%s", n, s.String())
 	}
 	e.Shutdown()
+}
+
+// The talk is logged in the editor, as much of it as the setting says.
+func TestStoryTrace(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, quick)
+	uri := d.file("run.jl", "1\n")
+	logged := func(s *lsptest.State, text string) bool {
+		return slices.ContainsFunc(s.Messages, func(m lsptest.Message) bool { return m.Type == 4 && strings.Contains(m.Message, text) })
+	}
+	set := func(e *lsptest.Editor, level string) {
+		e.SetSettings(map[string]any{"juliahub": map[string]any{"trace": level}})
+		e.Notify("workspace/didChangeConfiguration", map[string]any{"settings": nil})
+	}
+	e := d.editor(lsptest.Options{})
+	e.OpenBuffer(uri, "julia", "1\n")
+	e.Lenses(uri)
+	if s := e.State(); logged(&s, "") {
+		t.Error("logged without being asked to")
+	}
+	until := func(text string) { // the setting counts soon
+		t.Helper()
+		deadline := time.Now().Add(lsptest.Timeout)
+		for s := e.State(); !logged(&s, text); s = e.State() {
+			if e.Lenses(uri); time.Now().After(deadline) {
+				t.Fatalf("no %q\n%s", text, s.String())
+			}
+		}
+	}
+	set(e, "messages")
+	until("→ textDocument/codeLens (")
+	until("← answer")
+	if s := e.State(); logged(&s, `"jsonrpc"`) {
+		t.Errorf("too much is logged\n%s", s.String())
+	}
+	set(e, "verbose")
+	until(`{"jsonrpc":"2.0","id":`)
+	e.Shutdown()
+
+	watched := d.editor(lsptest.Options{Name: "Visual Studio Code", Settings: map[string]any{"juliahub": map[string]any{"trace": "verbose"}}})
+	watched.OpenBuffer(uri, "julia", "1\n")
+	watched.Do(uri, "Submit as script", nil)
+	if s := watched.Await(lsptest.Says("completed")); logged(&s, "") {
+		t.Error("logged twice")
+	}
+	watched.Shutdown()
 }
