@@ -40,6 +40,7 @@
 (require 'subr-x)
 (require 'tabulated-list)
 
+(defvar auto-revert-tail-pos)
 (defvar auto-revert-verbose)
 (declare-function auto-revert-tail-mode "autorevert")
 
@@ -338,6 +339,7 @@ By then Eglot has started its own, if it is to start one by itself.")
 
 (defun juliahub--flush ()
   "Tell the server the text of this buffer, if that has changed."
+  (when (juliahub--managing) (eglot--signal-textDocument/didChange))
   (when juliahub--timer
     (cancel-timer juliahub--timer)
     (setq juliahub--timer nil))
@@ -647,13 +649,15 @@ With a prefix argument, ask for the PROFILE of JuliaHub.toml."
 (defun juliahub--visit-log (key path)
   "Show the log of the job KEY, which is in the file PATH."
   (require 'autorevert)
-  (let ((buffer (let ((coding-system-for-read 'utf-8)) (find-file-noselect path t))))
+  (let ((buffer (let ((coding-system-for-read 'utf-8-unix)) (find-file-noselect path t))))
     (with-current-buffer buffer
-      (juliahub-log-mode)
-      (setq juliahub--job key)
-      (setq-local auto-revert-verbose nil)
-      (auto-revert-tail-mode 1)
-      (goto-char (point-max)))
+      (unless (derived-mode-p 'juliahub-log-mode)
+        (juliahub-log-mode)
+        (setq juliahub--job key)
+        (setq-local auto-revert-verbose nil)
+        ;; The log may have grown since it was read: it goes on where that ended.
+        (setq-local auto-revert-tail-pos (bufferpos-to-filepos (point-max) 'exact))
+        (auto-revert-tail-mode 1)))
     (pop-to-buffer buffer)
     (goto-char (point-max))))
 

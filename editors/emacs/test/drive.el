@@ -140,6 +140,7 @@
   "Submit a script, watch it to its end, read its log and get its results."
   (drive-open "pi.jl")
   (goto-char (point-max))
+  (insert "println(\"typed a moment ago\")\n")
   (drive-call #'juliahub-submit-script)
   (drive-submitted "pi.jl")
   (drive-await "it runs, says the mode line" (string-match-p "JuliaHub:running" (drive-mode-line)))
@@ -147,6 +148,8 @@
   (drive-await "the log is shown" (derived-mode-p 'juliahub-log-mode))
   (drive-await "the log follows the job"
     (save-excursion (goto-char (point-min)) (search-forward "π is about 3.14" nil t)))
+  (drive-await "the job ran what the buffer showed"
+    (save-excursion (goto-char (point-min)) (search-forward "typed a moment ago" nil t)))
   (drive-open "pi.jl")
   (drive-await "it has completed, says the mode line"
     (string-match-p "JuliaHub:completed" (drive-mode-line)))
