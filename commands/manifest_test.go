@@ -172,17 +172,19 @@ func TestResolveManifestCancelled(t *testing.T) {
 			t.Fatalf("%+v, %v", got, err)
 		}
 	}
+	var task *recordedTask
 	ui.await("Julia at work", func() bool {
-		return len(ui.tasks) == 1 && strings.Contains(strings.Join(ui.tasks[0].reports, " "), "here")
+		if len(ui.tasks) == 1 {
+			task = ui.tasks[0]
+		}
+		return task != nil && strings.Contains(strings.Join(task.reports, " "), "here")
 	})
-	ui.tasks[0].work.Cancel()
-	ui.await("the end", func() bool { return len(ui.tasks[0].ended) == 1 && ui.tasks[0].ended[0] == "cancelled" })
+	task.work.Cancel()
+	ui.await("the end", func() bool { return len(task.ended) == 1 && task.ended[0] == "cancelled" })
 	if text, err := os.ReadFile(manifest); err != nil || string(text) != oldManifest {
 		t.Errorf("a cancelled one wrote %s (%v)", text, err)
 	}
-	if len(ui.said) > 0 {
-		t.Errorf("said %q", ui.said)
-	}
+	ui.await("nothing said", func() bool { return len(ui.said) == 0 })
 }
 
 // TestResolveManifestWithJulia lets a real Julia resolve a package that is

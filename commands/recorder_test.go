@@ -71,6 +71,20 @@ func (r *recorder) await(what string, holds func() bool) {
 	}
 }
 
+// job is what was last told of a submission.
+func (r *recorder) job(submission string) commands.Job {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.jobs[submission]
+}
+
+// questions are those that were asked so far.
+func (r *recorder) questions() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.asked)
+}
+
 func (r *recorder) dump() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -86,7 +86,11 @@ version = "2.0.0"
 		if got := preview(); !slices.Equal(got, want) {
 			t.Errorf("%s: got\n%s\nwant\n%s", kind, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
-		shown := ui.shown[len(ui.shown)-1]
+		var shown string
+		ui.await("the preview", func() bool {
+			shown = ui.shown[len(ui.shown)-1]
+			return true
+		})
 		if !strings.Contains(shown, "elastic: false → true") || strings.Contains(shown, "first-of-all") {
 			t.Errorf("shown: %s", shown)
 		}
@@ -144,7 +148,7 @@ func TestJuliaOfTheLastJob(t *testing.T) {
 		t.Fatal(err)
 	}
 	ui.await("the end", func() bool { return ui.jobs[sub.Submission].Settled })
-	if got := ui.jobs[sub.Submission].Reason; got != "ArgumentError: no such thing" {
+	if got := ui.job(sub.Submission).Reason; got != "ArgumentError: no such thing" {
 		t.Errorf("the reason is %q", got)
 	}
 	closeSession(t, s)

@@ -37,14 +37,14 @@ func TestNoToAServerIsRemembered(t *testing.T) {
 			w.write("JuliaHub.toml", foreignHub+"results = \"out\"\n")
 		}
 		refused(s)
-		if len(ui.asked) != want {
-			t.Errorf("submission %d: asked %q", i+1, ui.asked)
+		if asked := ui.questions(); len(asked) != want {
+			t.Errorf("submission %d: asked %q", i+1, asked)
 		}
 	}
 	s, ui = w.session()
 	refused(s)
-	if len(ui.asked) != 1 || !strings.Contains(ui.asked[0], hub) || !strings.Contains(ui.asked[0], "foreign.example") {
-		t.Errorf("after a restart: asked %q", ui.asked)
+	if asked := ui.questions(); len(asked) != 1 || !strings.Contains(asked[0], hub) || !strings.Contains(asked[0], "foreign.example") {
+		t.Errorf("after a restart: asked %q", asked)
 	}
 }
 
@@ -113,7 +113,7 @@ func TestQuestionsHoldNobodyUp(t *testing.T) {
 	submit("script", "free/a.jl")
 	free := subs[len(subs)-1]
 	ui.await("the submission that asks nothing", func() bool { return ui.state(free).Ended() })
-	if state := ui.jobs[free].State; state != commands.StateCompleted {
+	if state := ui.job(free).State; state != commands.StateCompleted {
 		t.Errorf("it is %s", state)
 	}
 	close(ui.answered)
@@ -123,11 +123,11 @@ func TestQuestionsHoldNobodyUp(t *testing.T) {
 		if slices.Contains([]int{5, 6, 7, 8, 9}, i) {
 			want = commands.StateCompleted // the link stays out
 		}
-		if got := ui.jobs[sub].State; got != want {
-			t.Errorf("submission %d is %s: %s", i, got, ui.jobs[sub].Reason)
+		if got := ui.job(sub); got.State != want {
+			t.Errorf("submission %d is %s: %s", i, got.State, got.Reason)
 		}
 	}
-	if len(ui.asked) != 10 {
-		t.Errorf("asked %q", ui.asked)
+	if asked := ui.questions(); len(asked) != 10 {
+		t.Errorf("asked %q", asked)
 	}
 }
