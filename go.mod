@@ -2,6 +2,9 @@ module juliahub-lsp
 
 go 1.26.0
 
+// npm brings Go packages along.
+ignore ./editors/vscode/node_modules
+
 require (
 	github.com/BurntSushi/toml v1.6.0
 	github.com/bmatcuk/doublestar/v4 v4.10.4
