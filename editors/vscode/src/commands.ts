@@ -13,7 +13,7 @@ import { chosenEnvironment } from "./julia";
 import type { Profiles } from "./profiles";
 import type { DownloadAnswer, Job, JobTarget, ListedJob, LogAnswer, ProfilesAnswer, SubmitAnswer } from "./protocol";
 import { sentence, type Server } from "./server";
-import { isLive, nameOf, stateIcon, summary } from "./words";
+import { isLive, isUnderWay, nameOf, stateIcon, summary } from "./words";
 
 /** The argument of a server's command, as far as we look into it. */
 interface Argument extends JobTarget {
@@ -142,7 +142,10 @@ export class Commands implements Disposable {
     void window.showWarningMessage(text, ...choices).then(async (choice) => {
       if (choice !== instead || !uri) return;
       await this.say(async () => {
-        await this.run("juliahub.cancelJob", { submission });
+        // It may be over already: that is no reason not to go on.
+        await this.run("juliahub.cancelJob", { submission }).catch(() => undefined);
+        // While one is being sent, the server asks whether the file is to go twice.
+        await this.jobs.until(submission, (j) => !isUnderWay(j.state), 30_000);
         const { profile } = argument;
         await this.run("juliahub.submitAppBundle", { uri, ...(profile && { profile }) });
       });

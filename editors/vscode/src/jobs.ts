@@ -52,6 +52,24 @@ export class Jobs implements Disposable {
     this.changed.fire(undefined);
   }
 
+  /** Waits until a job fits, or has gone from the list, but no longer than patience, in milliseconds. */
+  async until(key: string, fits: (job: Job) => boolean, patience: number): Promise<void> {
+    const done = (): boolean => {
+      const job = this.get(key);
+      return !job || fits(job);
+    };
+    if (done()) return;
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        heard.dispose();
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(end, patience);
+      const heard = this.onDidChange(() => done() && end());
+    });
+  }
+
   dispose(): void {
     this.changed.dispose();
   }

@@ -8,6 +8,11 @@ export function isLive(state: JobState): boolean {
   return !["completed", "failed", "stopped", "refused", "cancelled"].includes(state);
 }
 
+/** Whether a submission is being sent: its job is not known yet. */
+export function isUnderWay(state: JobState): boolean {
+  return ["bundling", "uploading", "submitting", "unknown"].includes(state);
+}
+
 /** What a person calls a job: the name of its file, else its alias, else its id. */
 export function nameOf(job: Job): string {
   const file = job.file ?? "";

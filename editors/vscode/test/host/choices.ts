@@ -107,13 +107,13 @@ export const choices: Record<string, Test> = {
       },
     }, async () => {
       const submission = await submit("juliahub.ui.submitScript", uri);
-      await until("the other one goes", () => api.jobs.list().find((j) => j.kind === "appbundle" && j.submission !== before?.submission && j.created > (before?.created ?? "")));
+      const instead = await until("the other one goes", () =>
+        api.jobs.list().find((j) => j.kind === "appbundle" && Date.parse(j.created) > Date.parse(before?.created ?? "")));
+      await inState(instead.submission, "completed");
       return submission;
     });
     assert.match(said, /^A script job takes no files along\. line \d+: .* And \d more\.$/);
     await inState(script, "cancelled", "stopped", "failed", "completed");
-    const instead = api.jobs.list().find((j) => j.kind === "appbundle" && j.created > (before?.created ?? ""));
-    await inState(instead?.submission ?? "", "completed");
     return undefined;
   },
 
