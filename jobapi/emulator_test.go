@@ -583,7 +583,7 @@ func TestSignInStory(t *testing.T) {
 						t.Errorf("approved %v: %v", verdict, err)
 					}
 				}
-				if state := c.TokenState(); !state.Found || !state.Refresh || state.Expired {
+				if state := c.TokenState(); !state.Found || !state.Refresh || state.Expired || state.Name != "emulator" || state.Email != "emulator@localhost" {
 					t.Errorf("%+v", state)
 				}
 				if _, err := c.Jobs(t.Context(), 0); err != nil {

@@ -2,6 +2,7 @@ package jobapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -461,7 +462,7 @@ type TokenState struct {
 	Expired  bool      // by our clock
 	Refused  bool      // by the server, the last time that it was shown
 	Refresh  bool      // it can be refreshed without the person
-	Name     string    // the user's, as the token file has it
+	Name     string    // the user's, as the token file has it, else the token itself
 	Email    string
 	Unusable error // why the file cannot be read; nil = it can, or there is none
 }
@@ -470,7 +471,8 @@ type TokenState struct {
 func (c *Client) TokenState() TokenState {
 	t := c.tokens
 	if t.explicit != "" {
-		return TokenState{Explicit: true, Found: true, Path: t.path(), Refused: t.wasRefused(t.explicit)}
+		name, email := claimed(t.explicit)
+		return TokenState{Explicit: true, Found: true, Path: t.path(), Refused: t.wasRefused(t.explicit), Name: name, Email: email}
 	}
 	f, err := t.look()
 	if err != nil {
@@ -480,7 +482,8 @@ func (c *Client) TokenState() TokenState {
 		}
 		return state
 	}
-	state := TokenState{Found: true, Path: f.path, Expires: f.expiry(), Name: f.text("user_name"), Email: f.text("user_email")}
+	name, email := claimed(f.token())
+	state := TokenState{Found: true, Path: f.path, Expires: f.expiry(), Name: cmp.Or(f.text("user_name"), name), Email: cmp.Or(f.text("user_email"), email)}
 	state.Refused = t.wasRefused(f.token())
 	state.Expired = !state.Expires.IsZero() && !t.now().Before(state.Expires)
 	_, state.Refresh = f.refreshAt()

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -120,8 +121,12 @@ func (t *tokens) issue(base, flow string) (grant, error) {
 	seconds := int64(t.life / time.Second)
 	end := t.now().Add(t.life).Unix()
 	user := userName
+	id, err := idToken(base, end)
+	if err != nil {
+		return grant{}, err
+	}
 	g := grant{
-		IDToken:      "id-" + randomText(40),
+		IDToken:      id,
 		AccessToken:  "access-" + randomText(40),
 		RefreshToken: "refresh-" + randomText(40),
 		RefreshURL:   base + "/auth/renew/token.toml/" + flow + "/",
@@ -131,6 +136,22 @@ func (t *tokens) issue(base, flow string) (grant, error) {
 	t.state.ID[g.IDToken], t.state.ID[g.AccessToken] = end, end
 	t.state.Refresh[g.RefreshToken] = true
 	return g, t.save()
+}
+
+// idToken makes what the real server's identity provider issues: a JSON Web
+// Token that says whose it is. The signature is random text: the emulator knows
+// the tokens that it issued.
+func idToken(issuer string, end int64) (string, error) {
+	header, err := json.Marshal(map[string]any{"alg": "RS256", "typ": "JWT"})
+	if err != nil {
+		return "", fmt.Errorf("encode an id token: %w", err)
+	}
+	claims, err := json.Marshal(map[string]any{"iss": issuer, "exp": end, "preferred_username": userName, "name": userName, "email": userEmail, "email_verified": true})
+	if err != nil {
+		return "", fmt.Errorf("encode an id token: %w", err)
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode(header) + "." + encode(claims) + "." + randomText(40), nil
 }
 
 // spend uses a refresh token up, as the real server's are good for one use.
