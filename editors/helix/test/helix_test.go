@@ -129,6 +129,8 @@ func (hx *helix) pick(title string) bool {
 		case chosen.MatchString(at):
 			hx.keys("Enter")
 			return true
+		case at == "":
+			return false // no menu came up: the server may not be ready
 		case first == "":
 			first = at
 		case at == first:
