@@ -32,17 +32,12 @@ const keepFor = 30 * 24 * time.Hour
 // of one user. Each record is one small file; it changes by lock, re-read,
 // merge and atomic write. Methods may be called from any goroutine.
 type Ledger struct {
-	dir string
+	dir    string
+	memory memory
 
-	mu      sync.Mutex        // guards what follows
-	records map[string]*entry // by submission
-	scanned time.Time         // mtime of the directory at the last scan
-	corrupt []string          // files set aside and not yet told
-}
-
-type entry struct {
-	record Record
-	stamp  stamp
+	mu      sync.Mutex // guards what follows
+	scanned time.Time  // mtime of the directory at the last scan
+	corrupt []string   // files set aside and not yet told
 }
 
 // stamp tells whether a file is still the one that was read: an atomic write
@@ -55,7 +50,7 @@ func (s stamp) same(info fs.FileInfo) bool {
 
 // NewLedger returns the ledger in a directory. It does not touch the disk.
 func NewLedger(dir string) *Ledger {
-	return &Ledger{dir: dir, records: map[string]*entry{}}
+	return &Ledger{dir: dir, memory: memory{byID: map[string]*entry{}}}
 }
 
 // Dir is the ledger's directory.
@@ -141,22 +136,13 @@ func merge(old, r *Record) {
 
 // Note changes what is not stored: when a job was last seen, and its trouble.
 func (l *Ledger) Note(submission string, change func(*Record)) (Record, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.records[submission]
-	if e == nil {
-		return Record{}, false
-	}
-	change(&e.record)
-	return e.record.clone(), true
+	return cloned(l.memory.note(submission, change))
 }
 
 // keepVolatile carries the unstored fields over a re-read.
 func (l *Ledger) keepVolatile(r *Record) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e := l.records[r.Submission]; e != nil {
-		r.Seen, r.Trouble, r.Line = e.record.Seen, e.record.Trouble, e.record.Line
+	if known := l.memory.get(r.Submission); known != nil {
+		r.Seen, r.Trouble, r.Line = known.Seen, known.Trouble, known.Line
 	}
 }
 
@@ -178,38 +164,45 @@ func (l *Ledger) store(r *Record) error {
 }
 
 func (l *Ledger) remember(r Record, st stamp) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.records[r.Submission] = &entry{record: r.clone(), stamp: st}
+	own := r.clone()
+	l.memory.put(&own, st)
 }
 
 // Get returns a record from memory.
-func (l *Ledger) Get(submission string) (Record, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.records[submission]
-	if e == nil {
+func (l *Ledger) Get(submission string) (Record, bool) { return cloned(l.memory.get(submission)) }
+
+func cloned(r *Record) (Record, bool) {
+	if r == nil {
 		return Record{}, false
 	}
-	return e.record.clone(), true
+	return r.clone(), true
 }
 
 // All returns all records in memory, newest first.
 func (l *Ledger) All() []Record { return l.Select(func(*Record) bool { return true }) }
 
+// View returns all records in memory, newest first, without copying them: they
+// must not be changed. A record that changes is another one from then on, so
+// that whoever keeps what was made of one can tell by its address.
+func (l *Ledger) View() []*Record {
+	entries := l.memory.all()
+	all := make([]*Record, len(entries))
+	for i, e := range entries {
+		all[i] = e.record.Load()
+	}
+	return all
+}
+
 // Select returns the records in memory that want accepts, newest first. want
 // must neither keep nor change its argument.
 func (l *Ledger) Select(want func(*Record) bool) []Record {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	all := []Record{}
-	for _, e := range l.records {
-		if want(&e.record) {
-			all = append(all, e.record.clone())
+	selected := []Record{}
+	for _, e := range l.memory.all() {
+		if r := e.record.Load(); want(r) {
+			selected = append(selected, r.clone())
 		}
 	}
-	slices.SortFunc(all, func(a, b Record) int { return newer(&a, &b) })
-	return all
+	return selected
 }
 
 // newer orders records, the newer one first.
@@ -223,27 +216,19 @@ func newer(a, b *Record) int {
 // Newest returns the newest record in memory that want accepts. want must
 // neither keep nor change its argument.
 func (l *Ledger) Newest(want func(*Record) bool) (Record, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var newest *Record
-	for _, e := range l.records {
-		if (newest == nil || newer(&e.record, newest) < 0) && want(&e.record) {
-			newest = &e.record
+	for _, e := range l.memory.all() {
+		if r := e.record.Load(); want(r) {
+			return r.clone(), true
 		}
 	}
-	if newest == nil {
-		return Record{}, false
-	}
-	return newest.clone(), true
+	return Record{}, false
 }
 
 // Count returns how many records in memory want accepts.
 func (l *Ledger) Count(want func(*Record) bool) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	n := 0
-	for _, e := range l.records {
-		if want(&e.record) {
+	for _, e := range l.memory.all() {
+		if want(e.record.Load()) {
 			n++
 		}
 	}
@@ -302,16 +287,11 @@ func (l *Ledger) setLastScan(t time.Time) {
 
 // forget drops the records whose files are gone.
 func (l *Ledger) forget(seen map[string]bool) []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	var gone []string
-	for id, e := range l.records {
-		if seen[id] {
-			continue
-		}
+	for _, id := range l.memory.missing(seen) {
 		// One that was created while the directory was being listed is not gone.
 		if _, err := os.Stat(l.path(id)); errors.Is(err, fs.ErrNotExist) {
-			delete(l.records, e.record.Submission)
+			l.memory.remove(id)
 			gone = append(gone, id)
 		}
 	}
@@ -325,10 +305,7 @@ func (l *Ledger) refresh(id string, now time.Time) bool {
 	if err != nil {
 		return false
 	}
-	l.mu.Lock()
-	e := l.records[id]
-	l.mu.Unlock()
-	if e != nil && e.stamp.same(info) {
+	if known, ok := l.memory.stampOf(id); ok && known.same(info) {
 		return false
 	}
 	data, st, err := readFile(path)
@@ -394,9 +371,7 @@ func (l *Ledger) drop(id string) {
 		}
 	}
 	_ = os.RemoveAll(l.LogDir(id))
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.records, id)
+	l.memory.remove(id)
 }
 
 // shards is the number of lock files of the records: few enough to keep,
