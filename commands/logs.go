@@ -21,12 +21,9 @@ type LogAnswer struct {
 // ShowLogs brings the log file of a job up to date and shows it; while the job
 // runs, the file follows the log.
 func (s *Session) ShowLogs(ctx context.Context, in Input) (LogAnswer, error) {
-	r, err := s.jobOfArgs(in)
+	r, err := s.loggedJob(in)
 	if err != nil {
 		return LogAnswer{}, err
-	}
-	if r.Job == "" {
-		return LogAnswer{}, &StateError{Job: r.Submission, State: r.State, Message: "there is no log: the submission is " + string(r.State)}
 	}
 	if r.Submission == "" { // submitted elsewhere: its log is kept under the job's own id
 		if err := s.mustExist(ctx, in, &r); err != nil {
@@ -53,6 +50,15 @@ func (s *Session) ShowLogs(ctx context.Context, in Input) (LogAnswer, error) {
 		return err
 	})
 	return answer, err
+}
+
+// loggedJob is the job that a command on logs is about.
+func (s *Session) loggedJob(in Input) (track.Record, error) {
+	r, err := s.jobOfArgs(in)
+	if err == nil && r.Job == "" {
+		err = &StateError{Job: r.Submission, State: r.State, Message: "there is no log: the submission is " + string(r.State)}
+	}
+	return r, err
 }
 
 // mustExist asks the server whether it has a job that nothing here knows. A

@@ -94,27 +94,36 @@ func readPiece(path string, offset int64) (text string, size int64, err error) {
 	return string(piece), info.Size(), nil
 }
 
-// follow copies a job's log to w until the job has ended, and returns its last state.
+// followLog copies a job's log to w as it grows, until it has ended.
+func followLog(ctx context.Context, ui *console, session *commands.Session, a commands.JobArgs, log *tail, w io.Writer) error {
+	session.Start(ctx)
+	return session.FollowLog(ctx, input(&a), func(path string) error {
+		return log.copy(path, func(text string) { ui.print(w, plain(text)) })
+	})
+}
+
+// follow waits until a job has ended and returns its last state. It copies the
+// job's log to w; nil = nobody wants it.
 func follow(ctx context.Context, ui *console, session *commands.Session, submission string, w io.Writer) (commands.Job, error) {
 	var log tail
-	copyLog := func(path string) error {
-		return log.copy(path, func(text string) { ui.print(w, plain(text)) })
-	}
+	a := commands.JobArgs{Submission: submission, Wait: true}
 	var failed error
-	job, err := session.Await(ctx, submission, func(job commands.Job) bool {
-		failed = copyLog(job.LogFile)
-		return failed != nil || ended(job.State)
-	})
+	if w != nil {
+		failed = followLog(ctx, ui, session, a, &log, w)
+	}
+	if failed != nil && ctx.Err() == nil {
+		ui.Say(ctx, commands.Warning, "the log comes when the job has ended: "+failed.Error())
+	}
+	job, err := session.Await(ctx, submission, func(job commands.Job) bool { return ended(job.State) })
 	if err != nil {
 		return job, fmt.Errorf("stopped watching job %s, which goes on: %w", job.ID, err)
 	}
-	if failed != nil || job.ID == "" {
-		return job, failed
+	if failed != nil && job.ID != "" {
+		whole, err := session.ShowLogs(ctx, input(&a))
+		if err != nil {
+			return job, fmt.Errorf("read the end of the log: %w", err)
+		}
+		return job, log.copy(whole.Path, func(text string) { ui.print(w, plain(text)) })
 	}
-	args := &commands.JobArgs{Submission: submission, Wait: true}
-	whole, err := session.ShowLogs(ctx, commands.Input{Args: args, Settings: noSettings})
-	if err != nil {
-		return job, fmt.Errorf("read the end of the log: %w", err)
-	}
-	return job, copyLog(whole.Path)
+	return job, nil
 }

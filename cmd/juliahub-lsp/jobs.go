@@ -120,7 +120,7 @@ func newWait(t terminal) *cobra.Command {
 		ValidArgsFunction: completeJob(t),
 		Args:              usageArgs(cobra.ExactArgs(1)),
 	}, func(ctx context.Context, w work, args []string) error {
-		job, err := w.waitFor(ctx, args[0], func() error { return nil })
+		job, err := w.waitFor(ctx, args[0])
 		if err != nil {
 			return err
 		}
@@ -134,16 +134,12 @@ func newWait(t terminal) *cobra.Command {
 }
 
 // waitFor asks for a job until it has ended, at a pace that spares the server.
-// After each answer it calls look.
-func (w work) waitFor(ctx context.Context, id string, look func() error) (commands.Job, error) {
+func (w work) waitFor(ctx context.Context, id string) (commands.Job, error) {
 	const fast, slow = 1500 * time.Millisecond, 15 * time.Second
 	a := about(id)
 	for pause := fast; ; pause = min(slow, pause*5/4) {
 		job, err := w.session.JobState(ctx, input(&a))
-		if err != nil {
-			return job, err
-		}
-		if err := look(); err != nil || ended(job.State) {
+		if err != nil || ended(job.State) {
 			return job, err
 		}
 		timer := time.NewTimer(pause)
@@ -166,28 +162,26 @@ func newLogs(t terminal) *cobra.Command {
 	cmd.Flags().BoolVar(&followIt, "follow", false, "go on until the job has ended")
 	return onSession(t, cmd, func(ctx context.Context, w work, args []string) error {
 		a := about(args[0])
-		if w.json {
-			answer, err := w.session.ShowLogs(ctx, input(&a))
-			if err != nil {
+		if followIt {
+			w.session.ShowOwnOnly()
+			out := io.Writer(w.t.out)
+			if w.json {
+				out = w.t.err // stdout holds the one JSON document
+			}
+			var log tail
+			if err := followLog(ctx, w.ui, w.session, a, &log, out); err != nil || !w.json {
 				return err
 			}
+		}
+		answer, err := w.session.ShowLogs(ctx, input(&a))
+		if err != nil {
+			return err
+		}
+		if w.json {
 			return printJSON(w.t.out, answer)
 		}
 		var log tail
-		more := func() error {
-			answer, err := w.session.ShowLogs(ctx, input(&a))
-			if err != nil {
-				return err
-			}
-			return log.copy(answer.Path, func(text string) { w.ui.print(w.t.out, plain(text)) })
-		}
-		if !followIt {
-			return more()
-		}
-		if _, err := w.waitFor(ctx, args[0], more); err != nil {
-			return err
-		}
-		return more() // what came between the last look and the end
+		return log.copy(answer.Path, func(text string) { w.ui.print(w.t.out, plain(text)) })
 	})
 }
 

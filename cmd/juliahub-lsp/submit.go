@@ -171,7 +171,7 @@ func submit(ctx context.Context, t terminal, file string, f submitFlags) error {
 		logs = t.err // stdout holds the one JSON document
 	}
 	if !f.follow {
-		logs = io.Discard
+		logs = nil
 	}
 	job, err := follow(ctx, ui, session, sub.Submission, logs)
 	if err != nil {

@@ -21,6 +21,7 @@ type reading struct {
 	record  Record
 	command bool // it brings the file up to date once, for a command
 	toEnd   bool // it ends with the log, not before
+	yields  bool // a command's that may be told to give up its place
 	ctx     context.Context
 	cancel  context.CancelFunc
 	done    chan struct{}
@@ -155,7 +156,7 @@ func (t *Tracker) yield(now time.Time) {
 	defer t.mu.Unlock()
 	var least *reading
 	for _, f := range t.readings {
-		if f.command || f.over() || f.opened && (now.Sub(t.waitedFor) < waitTurn || now.Sub(f.began) < turn) {
+		if f.command && (!f.yields || f.began.IsZero()) || f.over() || f.opened && (now.Sub(t.waitedFor) < waitTurn || now.Sub(f.began) < turn) {
 			continue
 		}
 		if least == nil || less(f, least) {
@@ -342,7 +343,7 @@ func (t *Tracker) catchUp(ctx context.Context, r Record) error {
 	for ctx.Err() == nil {
 		f, mine := t.claim(ctx, r)
 		if mine {
-			t.finish(f, t.readOnce(f))
+			t.finish(f, t.readOnce(f, func() bool { return true }))
 			return f.err
 		}
 		select {
@@ -377,7 +378,7 @@ func (t *Tracker) claim(ctx context.Context, r Record) (f *reading, mine bool) {
 }
 
 // readOnce waits for what a command's reading needs, and reads.
-func (t *Tracker) readOnce(f *reading) error {
+func (t *Tracker) readOnce(f *reading, ended func() bool) error {
 	dir := t.cfg.Ledger.LogDir(f.record.Submission)
 	patience := busyFor
 	if f.toEnd {
@@ -394,7 +395,10 @@ func (t *Tracker) readOnce(f *reading) error {
 		unlock()
 		return err
 	}
-	return t.readLog(f, &logFile{dir: dir, release: func() { leave(); unlock() }}, func() bool { return true })
+	t.mu.Lock()
+	f.began = time.Now()
+	t.mu.Unlock()
+	return t.readLog(f, &logFile{dir: dir, release: func() { leave(); unlock() }}, ended)
 }
 
 // ending returns the reading that brings the end of an ended job's log, and
