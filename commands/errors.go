@@ -1,6 +1,10 @@
 package commands
 
-import "fmt"
+import (
+	"fmt"
+
+	"juliahub-lsp/commands/settings"
+)
 
 // ArgumentError says that a command's arguments do not say what to do. Its
 // text lists what to pass.
@@ -11,6 +15,9 @@ func (e *ArgumentError) Error() string { return e.Message }
 func argumentError(format string, args ...any) error {
 	return &ArgumentError{Message: fmt.Sprintf(format, args...)}
 }
+
+// sentence makes an error's text the beginning of one.
+func sentence(text string) string { return settings.Capital(text) }
 
 // StateError says that a job is not in a state in which this can be done.
 type StateError struct {

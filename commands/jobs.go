@@ -128,13 +128,6 @@ func (s *Session) later(ctx context.Context, wait bool, work func(context.Contex
 	return nil
 }
 
-func sentence(text string) string {
-	if text == "" {
-		return ""
-	}
-	return strings.ToUpper(text[:1]) + text[1:]
-}
-
 // CancelJob stops a submission before it is sent, or kills its job: now, or as
 // soon as its id is known.
 func (s *Session) CancelJob(ctx context.Context, in Input) (JobAnswer, error) {

@@ -56,6 +56,10 @@ func imageKey(i *settings.Image) string {
 	return strings.Join([]string{i.Product, i.Name, i.Tag, i.SHA256}, "\x1f")
 }
 
+// ReadRecords reads the records of earlier submissions, which tell what their
+// images' Julia is. A session that is started does so by itself, a moment later.
+func (s *Session) ReadRecords() { s.readLedger() }
+
 // julia is the Julia "X.Y" that a job will run: the profile's, else what the last
 // finished job with the same image on the same server showed; "" = not known.
 func (s *Session) julia(server string, p settings.Profile) string {

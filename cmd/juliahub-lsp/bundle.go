@@ -24,6 +24,7 @@ import (
 type bundleFlags struct {
 	out    string
 	script string
+	free   bool // without the manifest
 	json   bool
 }
 
@@ -41,6 +42,7 @@ func newBundle(t terminal) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVarP(&f.out, "output", "o", "", "write the tarball to `F.tar`")
 	flags.StringVar(&f.script, "script", "", "check that `FILE.jl` is in the bundle")
+	flags.BoolVar(&f.free, "without-manifest", false, withoutManifest)
 	flags.BoolVar(&f.json, "json", false, "print JSON")
 	return cmd
 }
@@ -63,6 +65,7 @@ func planBundle(ctx context.Context, t terminal, dir string, f bundleFlags) erro
 		return err
 	}
 	defer closeSession()
+	session.ReadRecords() // for the image's Julia
 	plan, err := session.PreviewBundle(ctx, in)
 	if err != nil {
 		return err
@@ -114,7 +117,7 @@ func bundleInput(dir string, f bundleFlags) (commands.Input, error) {
 		return commands.Input{}, fmt.Errorf("bundle %s: it is no directory", dir)
 	}
 	in := commands.Input{
-		Args: &commands.SubmitArgs{}, Dir: root,
+		Args: &commands.SubmitArgs{WithoutManifest: f.free}, Dir: root,
 		Settings: noSettings,
 	}
 	if f.script != "" {
@@ -125,7 +128,7 @@ func bundleInput(dir string, f bundleFlags) (commands.Input, error) {
 		if filepath.Ext(path) != ".jl" {
 			return commands.Input{}, &usageError{fmt.Errorf("%s is no .jl file", f.script)}
 		}
-		in.Args = &commands.SubmitArgs{URI: fileURI(path)}
+		in.Args = &commands.SubmitArgs{URI: fileURI(path), WithoutManifest: f.free}
 		in.File = &commands.Document{URI: fileURI(path), Path: path}
 	}
 	in.AllowOutside = anywhere(root)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"juliahub-lsp/commands"
 	"juliahub-lsp/commands/track"
@@ -102,6 +103,9 @@ func followLog(ctx context.Context, ui *console, session *commands.Session, a co
 	})
 }
 
+// endFor is how long the work at a job's end is waited for.
+const endFor = 10 * time.Second
+
 // follow waits until a job has ended and returns its last state. It copies the
 // job's log to w; nil = nobody wants it.
 func follow(ctx context.Context, ui *console, session *commands.Session, submission string, w io.Writer) (commands.Job, error) {
@@ -117,6 +121,12 @@ func follow(ctx context.Context, ui *console, session *commands.Session, submiss
 	job, err := session.Await(ctx, submission, func(job commands.Job) bool { return ended(job.State) })
 	if err != nil {
 		return job, fmt.Errorf("stopped watching job %s, which goes on: %w", job.ID, err)
+	}
+	// Why it failed, and what is remembered of its image, is found out at the end.
+	endCtx, cancel := context.WithTimeout(ctx, endFor)
+	defer cancel()
+	if settled, err := session.Await(endCtx, submission, func(job commands.Job) bool { return job.Settled }); err == nil {
+		job = settled
 	}
 	if failed != nil && job.ID != "" {
 		whole, err := session.ShowLogs(ctx, input(&a))

@@ -29,11 +29,15 @@ type submitFlags struct {
 	download  string
 	settle    time.Duration
 	outside   []string
+	free      bool // without the manifest
 	json      bool
 }
 
 // bundleHere stands for --appbundle without a directory: the script's project.
 const bundleHere = "the script's project"
+
+// withoutManifest is the help of the flag of that name.
+const withoutManifest = "leave the project's manifest here: the job resolves the newest versions that Project.toml allows"
 
 // submitted is the JSON of submit.
 type submitted struct {
@@ -76,6 +80,7 @@ Exit status: 0 submitted (with --follow or --download: and completed), 1 failed,
 	flags.StringVar(&f.download, "download", "", "wait for the end and download the results into `DIR`")
 	flags.DurationVar(&f.settle, "settle", 30*time.Second, "how long to look for the job when the server did not answer")
 	flags.StringArrayVar(&f.outside, "allow-outside", nil, "`PATH` outside the project that may be sent (repeatable)")
+	flags.BoolVar(&f.free, "without-manifest", false, withoutManifest)
 	flags.BoolVar(&f.json, "json", false, "print JSON")
 	if err := cmd.RegisterFlagCompletionFunc("profile", completeProfile(t)); err != nil {
 		panic(err) // the flag stands above
@@ -119,7 +124,7 @@ func (f *submitFlags) input(file string) (commands.Input, error) {
 		return commands.Input{}, fmt.Errorf("read the script: %w", err)
 	}
 	in := commands.Input{
-		Args:     &commands.SubmitArgs{URI: fileURI(path), Profile: f.profile, Settings: settings, Wait: true},
+		Args:     &commands.SubmitArgs{URI: fileURI(path), Profile: f.profile, Settings: settings, WithoutManifest: f.free, Wait: true},
 		File:     &commands.Document{URI: fileURI(path), Path: path},
 		Settings: noSettings,
 		Settle:   f.settle,
@@ -144,6 +149,7 @@ func submit(ctx context.Context, t terminal, file string, f submitFlags) error {
 		return err
 	}
 	defer closeSession()
+	session.ReadRecords() // for the image's Julia
 	if f.dryRun {
 		return preview(ctx, t, ui, session, in, f)
 	}
@@ -204,6 +210,7 @@ func preview(ctx context.Context, t terminal, ui *console, session *commands.Ses
 	}
 	ui.text = func(_, text string) { fmt.Fprint(t.out, text) }
 	in.Show = !f.json
+	in.Args = &commands.PreviewArgs{SubmitArgs: *in.Args.(*commands.SubmitArgs), Kind: "script"}
 	job, err := session.PreviewJob(ctx, in)
 	if err != nil || !f.json {
 		return err

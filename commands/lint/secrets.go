@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"juliahub-lsp/bundle"
+	"juliahub-lsp/commands/settings"
 )
 
 // mostFiles is how many files of one kind are findings of their own: beyond
@@ -91,7 +92,7 @@ func sentence(s string) string {
 	if s == "" {
 		return s
 	}
-	return strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
+	return settings.Capital(strings.TrimSuffix(s, ".")) + "."
 }
 
 // lineEnd is what an ignore file lacks at its end before a line can be added.

@@ -38,7 +38,7 @@ func FindHubFile(dir, home string) string {
 func checkResults(rel string) error {
 	switch clean := path.Clean(rel); {
 	case rel == "" || clean == ".":
-		return fail("results need a directory of their own below this one, such as \"juliahub-results\"")
+		return fail("the results need a directory of their own below this one, such as \"juliahub-results\"")
 	case strings.ContainsAny(rel, "\\\x00") || path.IsAbs(rel) || len(rel) > 1 && rel[1] == ':' || strings.HasPrefix(rel, "~"):
 		return fail("%q must be relative to the directory of %s, with / between names", rel, HubFile)
 	case slices.Contains(strings.Split(rel, "/"), ".."):

@@ -135,7 +135,7 @@ func sentence(s string) string {
 	if !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "?") {
 		s += "."
 	}
-	return strings.ToUpper(s[:1]) + s[1:]
+	return Capital(s)
 }
 
 // wrong makes the problems of one key's value.
