@@ -211,10 +211,8 @@ func (s *Session) killRecord(ctx context.Context, r *track.Record) error {
 // the progress has ended; the job may go on.
 func (s *Session) taskCancelled(submission string) {
 	s.views.mu.Lock()
-	v := s.views.jobs[submission]
-	if v != nil && v.task != nil {
-		v.task.End("cancelled")
-		v.task = nil
+	if v := s.views.jobs[submission]; v != nil {
+		s.views.endTask(v, "cancelled")
 	}
 	s.views.mu.Unlock()
 	const watch, kill = "Stop watching", "Kill the job"

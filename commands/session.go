@@ -96,6 +96,7 @@ type Session struct {
 
 	slots chan struct{} // one for each submission at work
 	views viewBoard
+	known knownJobs
 	inUse inUse // projects that Julia is resolving
 
 	signInsOff map[string]int // how many sign-ins the person called off, by server; guarded by mu

@@ -24,6 +24,7 @@ type viewBoard struct {
 	troubles map[string]string               // what was said of servers that are not heard
 	overflow map[string]bool                 // running jobs beyond the ones with a task of their own
 	many     Task                            // stands for these
+	tasks    int                             // jobs with a task of their own
 }
 
 // view is what is shown of one submission.
@@ -138,9 +139,7 @@ func (s *Session) gone(submission string) {
 		return
 	}
 	delete(s.views.jobs, submission)
-	if v.task != nil {
-		v.task.End("forgotten")
-	}
+	s.views.endTask(v, "forgotten")
 	s.showProblems(v.told.File, v.told.URI)
 }
 
@@ -211,10 +210,10 @@ func (s *Session) jobOf(r *track.Record) Job {
 
 // Jobs returns all known submissions, newest first. Cached state only: it never waits.
 func (s *Session) Jobs() []Job {
-	records := s.ledger.All()
-	jobs := make([]Job, 0, len(records))
-	for i := range records {
-		jobs = append(jobs, s.withPercent(s.jobOf(&records[i])))
+	known := s.KnownJobs()
+	jobs := make([]Job, 0, len(known))
+	for _, j := range known {
+		jobs = append(jobs, *j)
 	}
 	return jobs
 }
@@ -279,16 +278,14 @@ func (s *Session) showTask(r *track.Record, v *view) {
 	wanted := alive && !r.Unwatched && !r.Dismissed && s.visible(r) && s.userSettings().ProgressJobs
 	if !wanted {
 		if v.task != nil {
-			v.task.End(endWord(r))
-			v.task = nil
+			s.views.endTask(v, endWord(r))
 		}
 		s.showMany(r.Submission, false)
 		return
 	}
 	percent, text, ok := v.bars.now()
 	if v.task != nil && ok && !v.percent { // the bar appears: a new task, with percentages
-		v.task.End("")
-		v.task = nil
+		s.views.endTask(v, "")
 	}
 	if v.task == nil {
 		s.beginTask(r, v, ok)
@@ -306,13 +303,7 @@ func (s *Session) showTask(r *track.Record, v *view) {
 }
 
 func (s *Session) beginTask(r *track.Record, v *view, percent bool) {
-	tasks := 0
-	for _, other := range s.views.jobs {
-		if other.task != nil {
-			tasks++
-		}
-	}
-	if tasks >= mostTasks {
+	if s.views.tasks >= mostTasks {
 		s.showMany(r.Submission, true)
 		return
 	}
@@ -323,6 +314,19 @@ func (s *Session) beginTask(r *track.Record, v *view, percent bool) {
 		Title: "JuliaHub: " + nameOf(r), Message: v.message, Percent: percent,
 		Cancel: func() { s.goDo(func() { s.taskCancelled(submission) }) },
 	})
+	if v.task != nil {
+		s.views.tasks++
+	}
+}
+
+// endTask ends the task that a job has, if it has one.
+func (b *viewBoard) endTask(v *view, how string) {
+	if v.task == nil {
+		return
+	}
+	v.task.End(how)
+	v.task = nil
+	b.tasks--
 }
 
 // showMany keeps the one task that stands for the jobs beyond the first three.

@@ -435,7 +435,7 @@ func (a *advisor) adviseIgnore(w *world, path string) advice {
 // bundledScripts are the files that went as appbundles the last time.
 func (a *advisor) bundledScripts() (scripts []string) {
 	seen := map[string]bool{}
-	for _, job := range a.s.session.Jobs() { // the newest first
+	for _, job := range a.s.session.KnownJobs() { // the newest first
 		if job.File == "" || seen[job.File] {
 			continue
 		}

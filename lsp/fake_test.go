@@ -48,7 +48,13 @@ func (f *fakeSession) Status() commands.Status { return commands.Status{State: c
 
 func (f *fakeSession) FollowStatus(_ context.Context, tell func(commands.Status)) { tell(f.Status()) }
 
-func (f *fakeSession) Jobs() []commands.Job { return f.jobsOf("") }
+func (f *fakeSession) KnownJobs() []*commands.Job {
+	known := []*commands.Job{}
+	for _, j := range f.jobsOf("") {
+		known = append(known, &j)
+	}
+	return known
+}
 
 func (f *fakeSession) Newest(file string) (commands.Job, bool) {
 	if jobs := f.jobsOf(file); len(jobs) > 0 {
@@ -58,7 +64,7 @@ func (f *fakeSession) Newest(file string) (commands.Job, bool) {
 }
 
 func (f *fakeSession) AnyRunning() bool {
-	return slices.ContainsFunc(f.Jobs(), func(j commands.Job) bool { return j.State == commands.StateRunning })
+	return slices.ContainsFunc(f.KnownJobs(), func(j *commands.Job) bool { return j.State == commands.StateRunning })
 }
 
 func (f *fakeSession) CloseBundle(string) {}

@@ -40,7 +40,7 @@ type Config struct {
 type session interface {
 	Start(ctx context.Context)
 	Close(ctx context.Context) error
-	Jobs() []commands.Job
+	KnownJobs() []*commands.Job
 	Status() commands.Status
 	FollowStatus(ctx context.Context, tell func(commands.Status))
 	Newest(file string) (commands.Job, bool)
@@ -102,6 +102,7 @@ type Server struct {
 	diagnostics publisher
 	advice      advisor
 	lenses      lensRefresher
+	jobList     jobList
 	disk        diskWatch
 	watch       parentWatch
 	startOnce   sync.Once
