@@ -183,6 +183,28 @@ func checkDocumented(t *testing.T, cmd *cobra.Command, sections map[string]strin
 	})
 }
 
+// TestProvenanceDocumented: docs/job.md has every variable that jobs are told.
+func TestProvenanceDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(docs, "job.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile(filepath.Join("..", "..", "commands", "provenance.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The names are keys: "FILE": in the first facts, facts["FILE"] later.
+	names := regexp.MustCompile(`"([A-Z][A-Z0-9_]+)"(?:\]|:)`).FindAllStringSubmatch(string(source), -1)
+	if len(names) < 10 {
+		t.Errorf("found %d names, and there are more", len(names))
+	}
+	for _, name := range names {
+		if !strings.Contains(string(page), "`JULIAHUB_LSP_"+name[1]+"`") {
+			t.Errorf("docs/job.md does not have JULIAHUB_LSP_%s", name[1])
+		}
+	}
+}
+
 // TestLibrariesExplained fails when a library comes in without a line in
 // ARCHITECTURE.md that says why it, or stays there after it has gone.
 func TestLibrariesExplained(t *testing.T) {
