@@ -68,24 +68,20 @@ func numbered(s string) (n int, rest string, ok bool) {
 // oneLine reads a frame in the format up to Julia 1.5: "f(::Int) at FILE:L".
 // Paths may hold " at " as well, so the first one that a path may follow counts.
 func oneLine(s string) (Frame, bool) {
-	for from := 0; ; {
-		i := strings.Index(s[from:], " at ")
-		if i < 0 {
-			return Frame{}, false
-		}
-		i += from
-		from = i + 1
-		tail := s[i+len(" at "):]
-		if !pathStart(tail) && strings.Contains(tail, " at ") {
-			continue
-		}
-		f, ok := location(tail)
-		if !ok {
-			continue
-		}
-		f.Func = clip(s[:i])
-		return f, true
+	const at = " at "
+	f, ok := location(s)
+	if !ok {
+		return Frame{}, false
 	}
+	for from, last := 0, strings.LastIndex(f.File, at); from <= last; {
+		i := from + strings.Index(f.File[from:], at)
+		if path := f.File[i+len(at):]; path != "" && (i == last || pathStart(path)) {
+			f.Func, f.File = clip(f.File[:i]), strings.Clone(path)
+			return f, true
+		}
+		from = i + 1
+	}
+	return Frame{}, false
 }
 
 // atLine reads a frame's second line since Julia 1.6: "@ Module FILE:L", where
@@ -182,6 +178,8 @@ var (
 	aroundPlace = regexp.MustCompile(`^syntax: .* around (\S.*:\d+)$`)
 	causedBy    = regexp.MustCompile(`^caused by(?: \[exception \d+\]$|: )`)
 	repeated    = regexp.MustCompile(`^--- the (?:above|last) |^\.\.\. \(the last \d+ lines are repeated|^─+ repeated \d+ time|^\.\.\.and \d+ more exception`)
+	// sourceName is what code came from: a file, or what evaluated a text calls it.
+	sourceName = regexp.MustCompile(`\.jl|\]$|^(?:none|string|stdin)$`)
 	// bareFrame is a frame without a number: a plain name, never a sentence.
 	bareFrame = regexp.MustCompile(`^(?:macro expansion|top-level scope|\(::.*\)|[^\s:"']+) at `)
 )

@@ -11,8 +11,7 @@ const (
 	maxFrames  = 512  // a trace's; when full, the middle goes
 	keepHead   = 256  // the frames at the top of a stack that never go
 	maxMessage = 50   // lines of an exception's message
-	maxCauses  = 64   // of one trace
-	maxDepth   = 64   // of causes of causes
+	maxCauses  = 64   // of one trace, causes of causes included
 	maxWriters = 1024 // whose lines are told apart at a time
 	// maxForeign is how many lines of ordinary output may stand between the
 	// lines of one trace: standard output and error meet in one log.
@@ -104,8 +103,8 @@ func (p *Parser) finished(n numberedTrace) {
 }
 
 // link sorts the traces, and makes causes of those that another one sums up: the
-// failure of a precompilation, which its own process printed just before
-// "Failed to precompile", and the tests that failed around "Some tests did not
+// failure of a precompilation or of another process that was run, which printed
+// it itself just before, and the tests that failed around "Some tests did not
 // pass": they go to standard output, and that to standard error.
 func link(all []numberedTrace) []numberedTrace {
 	slices.SortFunc(all, func(a, b numberedTrace) int { return a.number - b.number })
@@ -123,8 +122,12 @@ func link(all []numberedTrace) []numberedTrace {
 			if first > 0 && out[first-1].trace.placed() {
 				first--
 			}
+		case strings.HasPrefix(n.trace.Message, "failed process: Process("):
+			if first > 0 && out[first-1].trace.Uncaught && out[first-1].trace.placed() {
+				first--
+			}
 		case sumsUpTests(&n.trace):
-			for first > 0 && !out[first-1].trace.Uncaught && out[first-1].trace.placed() && len(out)-first < maxCauses {
+			for first > 0 && failedTest(&out[first-1].trace) && len(out)-first < maxCauses {
 				first--
 			}
 		}
@@ -139,7 +142,13 @@ func link(all []numberedTrace) []numberedTrace {
 	return out
 }
 
-func sumsUpTests(t *Trace) bool { return strings.HasPrefix(t.Message, "Some tests did not pass: ") }
+// failedTest reports whether a trace may be that of a test; the line that says
+// so may have been cut off.
+func failedTest(t *Trace) bool { return !t.Uncaught && !t.warning && t.placed() }
+
+func sumsUpTests(t *Trace) bool {
+	return strings.HasPrefix(t.Message, "Some tests did not pass: ") || t.Message == "There was an error during testing"
+}
 
 // mode is what a writer's next line is expected to be.
 type mode int
@@ -155,6 +164,7 @@ type writer struct {
 	parser *Parser
 	key    string
 	number int // of the trace in hand
+	causes int // of the trace in hand
 
 	mode       mode
 	open       []*level // the trace in hand and the causes being read, outermost first
@@ -163,6 +173,8 @@ type writer struct {
 	foreign    int      // lines in between that belong to no trace
 	candidates bool     // inside a MethodError's list of methods, which look like frames
 	picture    *syntax
+	box        rune     // which character frames the line in hand, 0 = none
+	warns      bool     // inside a record that Julia's logger framed and that is no error
 	before     []string // the record's lines that may be the message of a trace without a header
 	previous   string   // the last such line of the record before
 }
@@ -177,6 +189,7 @@ type level struct {
 	// is that of a wrapper around this exception.
 	stacked bool
 	signal  bool // the process was killed: bare frames follow the expression
+	boxed   bool // Julia's logger framed it as part of a record
 }
 
 // newRecord starts a log message.
@@ -198,10 +211,16 @@ func (w *writer) line(s string, at time.Time) {
 	if text == "" {
 		return
 	}
+	if w.box = box; box == '┌' {
+		w.warns = !strings.HasPrefix(text, "Error: ")
+	}
 	switch {
 	case w.header(box, text, at):
 	case box == '└' && strings.HasPrefix(text, "@ "):
-		w.finish() // where the record was logged, not where it failed
+		w.warns = false
+		if w.mode != idle && w.open[0].boxed {
+			w.finish() // where the record was logged, not where it failed
+		}
 	case w.mode == idle && !w.headless(text, indent, at):
 		w.remember(text)
 	case w.mode != idle:
@@ -278,8 +297,8 @@ func (w *writer) startAfter(indent int, at time.Time) {
 // looksLikeFrame tells "[2] f at a.jl:3" and "[2] f(x)" from "[2] of 5 done".
 func (w *writer) looksLikeFrame(text string) bool {
 	_, rest, _ := numbered(text)
-	if _, ok := oneLine(rest); ok {
-		return true
+	if f, ok := oneLine(rest); ok {
+		return sourceName.MatchString(f.File)
 	}
 	return rest == "top-level scope" || strings.HasSuffix(rest, ")") && strings.Contains(rest, "(") && !strings.Contains(rest[:strings.Index(rest, "(")], " ")
 }
@@ -288,7 +307,8 @@ func (w *writer) start(text string, indent int, at time.Time) {
 	w.finish()
 	w.parser.started++
 	w.number = w.parser.started
-	w.open = []*level{{indent: indent, trace: Trace{Worker: w.key, Time: at}}}
+	boxed := w.box != 0
+	w.open = []*level{{indent: indent, boxed: boxed, trace: Trace{Worker: w.key, Time: at, warning: boxed && w.warns}}}
 	w.mode = message
 	w.say(text)
 }
@@ -302,7 +322,7 @@ func (w *writer) finish() {
 	if len(w.open) > 0 {
 		w.parser.finished(numberedTrace{w.number, w.open[0].build()})
 	}
-	*w = writer{parser: w.parser, key: w.key, before: w.before, previous: w.previous}
+	*w = writer{parser: w.parser, key: w.key, box: w.box, warns: w.warns, before: w.before, previous: w.previous}
 }
 
 // remember keeps ordinary output that may turn out to be a trace's message.
@@ -383,7 +403,12 @@ func (w *writer) stacktrace(indent int) {
 	}
 	t := w.top()
 	if t.stacked {
-		t.wrap()
+		if w.causes++; w.causes > maxCauses {
+			w.startAfter(indent, t.trace.Time)
+			t = w.top()
+		} else {
+			t.wrap()
+		}
 	}
 	t.stacked = true
 	w.mode, w.last, w.candidates = stack, 0, false
@@ -401,7 +426,7 @@ func (l *level) wrap() {
 func (w *writer) cause(kind Kind, indent int, text string) {
 	parent := w.top()
 	c := &level{indent: indent, trace: Trace{Kind: kind, Worker: w.key, Time: w.open[0].trace.Time}}
-	if len(parent.causes) >= maxCauses || len(w.open) >= maxDepth {
+	if w.causes++; w.causes > maxCauses {
 		w.finish()
 		return
 	}

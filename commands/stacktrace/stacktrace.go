@@ -64,7 +64,8 @@ type Trace struct {
 	In     []Frame // "in expression starting at", innermost file first
 	Causes []Trace
 
-	test bool // a test that failed
+	test    bool // a test that failed
+	warning bool // part of a record that is no error
 }
 
 // Place is where a job failed: 1-based lines; columns as in Frame.
@@ -84,12 +85,14 @@ func Parse(lines []Line) []Trace {
 }
 
 // Failure picks the trace that ended the job: the last uncaught one with a
-// stack, else the last one with a stack, else the last uncaught one.
+// stack, else the last one with a stack, else the last uncaught one. What was
+// caught and logged as less than an error counts last.
 func Failure(traces []Trace) (Trace, bool) {
 	for _, fits := range []func(Trace) bool{
 		func(t Trace) bool { return t.Uncaught && t.placed() },
-		Trace.placed,
+		func(t Trace) bool { return !t.warning && t.placed() },
 		func(t Trace) bool { return t.Uncaught },
+		Trace.placed,
 	} {
 		for i := len(traces) - 1; i >= 0; i-- {
 			if fits(traces[i]) {
