@@ -84,6 +84,7 @@ func newJob(t terminal) *cobra.Command {
 		ValidArgsFunction: completeJob(t),
 		Args:              usageArgs(cobra.ExactArgs(1)),
 	}, func(ctx context.Context, w work, args []string) error {
+		w.session.ShowOwnOnly() // its state is the answer, and no progress
 		a := about(args[0])
 		job, err := w.session.JobState(ctx, input(&a))
 		if err != nil {
@@ -322,7 +323,8 @@ func (w work) download(ctx context.Context, a commands.JobArgs, dir string) erro
 	return nil
 }
 
-// table prints aligned columns, cut to the terminal's width where there is one.
+// table prints aligned columns. A list, which has headings, is cut to the
+// terminal's width where there is one; of single facts nothing may be lost.
 type table struct {
 	tab *tabwriter.Writer
 	out strings.Builder
@@ -332,7 +334,7 @@ type table struct {
 
 func (w work) table(headings ...string) *table {
 	t := &table{w: w.t.out}
-	if f, ok := w.t.out.(*os.File); ok && isTerminal(f) {
+	if f, ok := w.t.out.(*os.File); ok && len(headings) > 0 && isTerminal(f) {
 		t.cut = terminalWidth(f)
 	}
 	t.tab = tabwriter.NewWriter(&t.out, 0, 0, 2, ' ', 0)

@@ -94,6 +94,12 @@ func (f *profileFlags) settings() (map[string]json.RawMessage, error) {
 		}
 		raw[name] = text
 	}
+	_, problems := settings.Resolve(settings.Layers{Args: raw})
+	for _, p := range problems {
+		if p.Layer == settings.LayerArgs && p.Severity == settings.Error {
+			return nil, &usageError{fmt.Errorf("--%s", p.Message)}
+		}
+	}
 	return raw, nil
 }
 

@@ -84,16 +84,28 @@ editors start it. 'juliahub-lsp demo' shows everything, with nothing to set up.`
 	root.AddCommand(serve, newDemo(t), newEmulator(t), newSubmit(t), newBundle(t),
 		newJobs(t), newJob(t), newWait(t), newLogs(t), newCancel(t), newExtend(t), newDownload(t), newOpen(t), newRequest(t),
 		newNodes(t), newImages(t), newLogin(t), newLogout(t), newWhoami(t), newDoctor(t), newVersion(t))
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil { // cobra's own shows its help for any shell
+		completion.Use = "completion bash|zsh|fish|powershell"
+		completion.RunE = func(cmd *cobra.Command, _ []string) error {
+			return &usageError{fmt.Errorf("the arguments do not fit: want '%s'", cmd.UseLine())}
+		}
+		completion.Args = cobra.ArbitraryArgs
+	}
 	return root
 }
 
 // usageArgs makes what a check of the arguments complains about a usage error.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return &usageError{err}
+		err := check(cmd, args)
+		switch {
+		case err == nil:
+			return nil
+		case cmd.HasParent(): // cobra counts arguments, and does not say which
+			err = fmt.Errorf("the arguments do not fit: want '%s'", cmd.UseLine())
 		}
-		return nil
+		return &usageError{err}
 	}
 }
 

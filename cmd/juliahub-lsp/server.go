@@ -344,7 +344,7 @@ func checkToken(hub *jobapi.Client, err error) check {
 	state := hub.TokenState()
 	switch {
 	case errors.As(err, &auth):
-		return check{"token", false, err.Error(), orDefault(word(auth.Explicit, "set another JULIAHUB_TOKEN"), "juliahub-lsp login, or set JULIAHUB_TOKEN")}
+		return check{"token", false, err.Error(), orDefault(word(auth.Explicit, "set another JULIAHUB_TOKEN"), "juliahub-lsp login")}
 	case !state.Found:
 		return check{"token", false, "there is none", "juliahub-lsp login, or set JULIAHUB_TOKEN"}
 	}

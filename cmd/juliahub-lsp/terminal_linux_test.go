@@ -346,11 +346,12 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	}
 	for _, args := range [][]string{{"jobs"}, {"nodes"}, {"images"}, {"whoami"}, {"doctor"}} {
 		const columns = 48
+		list := args[0] != "whoami" && args[0] != "doctor" // single facts are left to the terminal to wrap
 		out := openScreen(t, columns, env, args...).end(statusDone)
 		lines := strings.Split(strings.TrimSpace(strings.ReplaceAll(out, "\r\n", "\n")), "\n")
 		cut := false
 		for _, line := range lines {
-			if n := len([]rune(line)); n > columns {
+			if n := len([]rune(line)); n > columns && list {
 				t.Errorf("%s: a line of %d columns: %q", args, n, line)
 			}
 			if strings.ContainsRune(line, '\x1b') {
@@ -358,8 +359,8 @@ func TestTablesFitTheTerminal(t *testing.T) {
 			}
 			cut = cut || strings.HasSuffix(line, "…")
 		}
-		if args[0] == "jobs" && !cut {
-			t.Errorf("nothing was cut in %q", lines)
+		if args[0] == "jobs" && !cut || !list && cut {
+			t.Errorf("%s: cut is %t in %q", args, cut, lines)
 		}
 	}
 }
