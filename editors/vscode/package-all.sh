@@ -2,7 +2,8 @@
 # package-all.sh [DEST]
 #
 # A .vsix for each platform, with the server built for it, in DEST (default
-# dist/ of the repository). VS Code's marketplace gives each machine its own.
+# dist/ of the repository), each one checked. VS Code's marketplace gives each
+# machine its own.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -11,14 +12,18 @@ mkdir -p "$dest"
 dest=$(cd "$dest" && pwd)
 cd "$here"
 
+if [ ! -e node_modules/.package-lock.json ]; then npm ci --no-fund --no-audit >&2; fi
+trap 'rm -rf bin' EXIT # or the next package has another platform's server
+
 # VS Code's name of the platform, Go's system and architecture.
 while read -r target goos goarch; do
     rm -rf bin
-    mkdir bin
     name=juliahub-lsp
     if [ "$goos" = windows ]; then name=juliahub-lsp.exe; fi
-    (cd "$root" && CGO_ENABLED=0 GOOS=$goos GOARCH=$goarch go build -trimpath -ldflags '-s -w' -o "$here/bin/$name" ./cmd/juliahub-lsp </dev/null)
-    npm run --silent package -- --target "$target" --out "$dest/juliahub-lsp-$target.vsix" </dev/null
+    CGO_ENABLED=0 GOOS=$goos GOARCH=$goarch make --no-print-directory -C "$root" build BIN="$here/bin/$name" </dev/null
+    vsix=$dest/juliahub-lsp-$target.vsix
+    npm run --silent package -- --target "$target" --out "$vsix" </dev/null
+    node test/packages.mjs "$target" "$vsix"
 done <<EOF
 linux-x64 linux amd64
 linux-arm64 linux arm64
@@ -28,4 +33,3 @@ darwin-arm64 darwin arm64
 win32-x64 windows amd64
 win32-arm64 windows arm64
 EOF
-rm -rf bin

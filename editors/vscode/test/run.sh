@@ -31,7 +31,7 @@ node esbuild.mjs --tests
 rm -rf bin
 mkdir bin
 cp "$SERVER" bin/ # a package for this platform brings its server along
-npm run --silent package -- --out dist/juliahub-lsp.vsix >&2
+npm run --silent package -- --target linux-x64 --out dist/juliahub-lsp.vsix >&2
 node --test test/static.test.mjs
 node esbuild.mjs # what the tests run can be debugged
 

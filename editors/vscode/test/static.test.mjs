@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { RuleTester } from "eslint";
 import { localized } from "../l10n/rule.mjs";
+import { checkPackage } from "./packages.mjs";
 
 const root = join(import.meta.dirname, "..");
 const read = (...path) => readFileSync(join(root, ...path), "utf8");
@@ -100,4 +101,10 @@ test("the package holds what it needs, and nothing else", () => {
   const readme = read("dist/README.md");
   for (const image of all(readme, /\]\(([^)]+\.png)\)/g)) assert(existsSync(join(root, image)), image);
   assert(!readme.includes("../"), "the README of the package leads out of it");
+});
+
+test("the package is for one platform, and its server can be executed there", async () => {
+  const path = join(root, "dist/juliahub-lsp.vsix");
+  await checkPackage("linux-x64", path);
+  await assert.rejects(checkPackage("darwin-arm64", path));
 });
