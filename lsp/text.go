@@ -32,19 +32,30 @@ type span struct {
 func (s span) empty() bool { return s.Start == s.End }
 
 // lineStarts returns the offsets at which lines begin. Lines end with "\n",
-// "\r\n" or "\r".
+// "\r\n" or "\r". It is called at every keystroke.
 func lineStarts(text string) []int {
-	starts := []int{0}
+	starts := make([]int, 1, 1+strings.Count(text, "\n"))
+	returns := strings.IndexByte(text, '\r') >= 0
 	for i := 0; i < len(text); {
-		n := strings.IndexAny(text[i:], "\r\n")
-		if n < 0 {
-			break
+		n := strings.IndexByte(text[i:], '\n') + 1
+		end := i + n
+		if n == 0 {
+			end = len(text)
 		}
-		i += n + 1
-		if text[i-1] == '\r' && i < len(text) && text[i] == '\n' {
-			i++
+		for at := i; returns; {
+			r := strings.IndexByte(text[at:end], '\r') + 1
+			if r == 0 {
+				break
+			}
+			at += r
+			if n == 0 || at < end-1 { // else it belongs to the "\n"
+				starts = append(starts, at)
+			}
 		}
-		starts = append(starts, i)
+		if n > 0 {
+			starts = append(starts, end)
+		}
+		i = end
 	}
 	return starts
 }
