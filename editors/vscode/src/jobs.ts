@@ -46,9 +46,9 @@ export class Jobs implements Disposable {
     this.changed.fire(undefined);
   }
 
-  /** Takes the server's list; of our own jobs the records say more. */
+  /** Takes the server's list; of our own jobs the records say more. Another machine's submissions have no record here. */
   replaceListed(server: string, rows: ListedJob[]): void {
-    this.elsewhere = new Map(rows.filter((r) => !r.submission).map((r) => [r.job, jobOfRow(server, r)]));
+    this.elsewhere = new Map(rows.filter((r) => !r.submission || !this.ours.has(r.submission)).map((r) => [r.job, jobOfRow(server, r)]));
     this.changed.fire(undefined);
   }
 

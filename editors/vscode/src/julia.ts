@@ -7,14 +7,43 @@ import { extensions, Uri, workspace } from "vscode";
 
 const id = "julialang.language-julia";
 
+/** What the Julia extension lets others ask; older versions lack some, and one that failed to start all. */
 interface JuliaApi {
   getEnvironment?(): Promise<string>;
+  getPkgServer?(): string | undefined;
 }
 
-/** The package server that the user, not a workspace, has set in the Julia extension. */
+/**
+ * The package server of the Julia extension, "" where it has none. Its answer
+ * takes the workspace's settings in, and a workspace must not choose where the
+ * jobs go: where one names a server the user's own setting counts.
+ */
 export function packageServer(): string {
-  if (!extensions.getExtension(id)) return "";
-  return workspace.getConfiguration("julia").inspect<string>("packageServer")?.globalValue?.trim() ?? "";
+  const julia = extensions.getExtension<JuliaApi | undefined>(id);
+  if (!julia) return "";
+  const set = workspace.getConfiguration("julia").inspect<string>("packageServer");
+  const ofWorkspace = set?.workspaceValue !== undefined || set?.workspaceFolderValue !== undefined || namedByFolder();
+  const answer = julia.isActive && !ofWorkspace ? asked(julia.exports) : undefined;
+  return text(answer) || text(set?.globalValue);
+}
+
+/** Whether a folder of the workspace names a package server: without a resource VS Code looks at the first folder at most. */
+function namedByFolder(): boolean {
+  return workspace.workspaceFolders?.some(({ uri }) =>
+    workspace.getConfiguration("julia", uri).inspect("packageServer")?.workspaceFolderValue !== undefined) ?? false;
+}
+
+function asked(julia: JuliaApi | undefined): unknown {
+  try {
+    return julia?.getPkgServer?.();
+  } catch {
+    return undefined; // the setting says it, too
+  }
+}
+
+/** A setting is what a person wrote: it may be of another type. */
+function text(value: unknown): string {
+  return typeof value === "string" ? value.trim() : "";
 }
 
 /**
@@ -24,12 +53,20 @@ export function packageServer(): string {
  * is active, as it is by default.
  */
 export async function chosenEnvironment(uri: string): Promise<string | undefined> {
-  const julia = extensions.getExtension<JuliaApi>(id);
+  const julia = extensions.getExtension<JuliaApi | undefined>(id);
   const file = Uri.parse(uri, true);
   if (!julia?.isActive || file.scheme !== "file") return undefined;
-  const directory = (await julia.exports.getEnvironment?.().catch(() => ""))?.replace(/[/\\]+$/, "");
+  const directory = (await activeEnvironment(julia.exports)).replace(/[/\\]+$/, "");
   if (!directory || directory.includes(`${sep}environments${sep}`) || !(await isProject(directory))) return undefined;
   return directory === (await nearestProject(dirname(file.fsPath))) ? undefined : directory;
+}
+
+async function activeEnvironment(julia: JuliaApi | undefined): Promise<string> {
+  try {
+    return text(await julia?.getEnvironment?.());
+  } catch {
+    return ""; // it finds no Julia, for one
+  }
 }
 
 async function nearestProject(from: string): Promise<string | undefined> {

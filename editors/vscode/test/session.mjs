@@ -50,13 +50,14 @@ const settings = {
 
 /**
  * Runs work with a session, and ends all of it whatever happens. With vsix the
- * extension is installed from there; with trust workspaces have to be trusted first.
+ * extension is installed from there; with trust workspaces have to be trusted
+ * first; with julia the Julia extension has a stand-in.
  */
-export async function withSession(work, { vsix, trust = false } = {}) {
+export async function withSession(work, { vsix, trust = false, julia = false } = {}) {
   const dir = mkdtempSync(join(tmpdir(), "jh-")); // short, because pictures show it
   const ending = [];
   try {
-    await work(await open(dir, ending, vsix, trust));
+    await work(await open(dir, ending, vsix, trust, julia));
   } catch (error) {
     if (existsSync(join(dir, "code-server.log"))) process.stderr.write(readFileSync(join(dir, "code-server.log"), "utf8").slice(-4000));
     throw error;
@@ -66,7 +67,7 @@ export async function withSession(work, { vsix, trust = false } = {}) {
   }
 }
 
-async function open(dir, ending, vsix, trust) {
+async function open(dir, ending, vsix, trust, julia) {
   const workspace = join(dir, "weather");
   mkdirSync(workspace);
   for (const name of ["pi.jl", "fails.jl", "project", "Greetings"]) cpSync(join(examples, name), join(workspace, name), { recursive: true });
@@ -79,6 +80,7 @@ async function open(dir, ending, vsix, trust) {
   const user = join(dir, "user"), extensions = join(dir, "extensions"), home = join(dir, "home");
   for (const d of [join(user, "User"), join(user, "Machine"), extensions, home]) mkdirSync(d, { recursive: true });
   writeFileSync(join(user, "User/settings.json"), JSON.stringify({ ...settings, "security.workspace.trust.enabled": trust }, undefined, 2));
+  if (julia) standIn(join(extensions, "julialang.language-julia-9.9.9"));
   // Installed, the extension has its server with it; under development it is told.
   if (!vsix) writeFileSync(join(user, "Machine/settings.json"), JSON.stringify({ "juliahubLsp.path": SERVER }));
 
@@ -128,6 +130,19 @@ async function open(dir, ending, vsix, trust) {
   });
   ending.push(() => context.close());
   return { dir, workspace, both, origin, hub, context, page: context.pages()[0] ?? (await context.newPage()), simulated: hub.simulated };
+}
+
+/** The Julia extension as far as others can ask it. It says nothing until a test activates it and changes its answers. */
+function standIn(dir) {
+  mkdirSync(dir);
+  writeFileSync(join(dir, "package.json"), JSON.stringify({
+    name: "language-julia", publisher: "julialang", version: "9.9.9", engines: { vscode: "^1.91.0" }, main: "./main.js", extensionKind: ["workspace"], activationEvents: [],
+    contributes: { configuration: { properties: { "julia.packageServer": { type: "string", default: "", scope: "machine-overridable" } } } },
+  }));
+  writeFileSync(join(dir, "main.js"), `exports.activate = () => {
+    const answers = { environment: "", server: "" };
+    return { version: 3, answers, getEnvironment: async () => answers.environment, getPkgServer: () => answers.server };
+  };`);
 }
 
 /** Starts a process that is ended, with its children, when the session is. */

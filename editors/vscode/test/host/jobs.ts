@@ -124,6 +124,32 @@ export const jobs: Record<string, Test> = {
     return undefined;
   },
 
+  "a job of another machine's editor is in the list, one of our own once": async () => {
+    const row = { status: "Completed", submitted: new Date().toISOString() };
+    const own = api.jobs.get(pi)?.job;
+    assert(own);
+    try {
+      api.jobs.replaceListed("https://hub.example", [
+        { ...row, job: "jr-theirs", submission: "0197a5d1-0000-7000-8000-000000000001", alias: "theirs.jl" },
+        { ...row, job: "jr-website" },
+        { ...row, job: own, submission: pi },
+        { ...row, job: "jr-not-yet-known", submission: pi },
+      ]);
+      const theirs = api.jobs.get("jr-theirs");
+      // It has no record here: its commands go by the job.
+      assert.deepEqual([theirs?.submission, theirs?.state], ["", "completed"]);
+      assert.match(shown(), /^ {2}theirs\.jl \| Completed/m);
+      const listed = api.jobs.list().map((j) => j.job);
+      assert(listed.includes("jr-website"));
+      assert.equal(listed.filter((job) => job === own).length, 1);
+      assert(!listed.includes("jr-not-yet-known"), "its submission is in the list");
+    } finally {
+      await vscode.commands.executeCommand("juliahub.ui.refresh");
+    }
+    assert.equal(api.jobs.get("jr-theirs"), undefined);
+    return undefined;
+  },
+
   "a job can be taken off the list": async () => {
     await vscode.commands.executeCommand("juliahub.ui.dismiss", { submission: pi });
     await until("it is gone", () => !api.jobs.list().some((j) => j.submission === pi));

@@ -24,4 +24,4 @@ await withSession(async ({ dir, both, origin, context, page }) => {
     await page.screenshot({ path: join(extension, "dist", "failed-host.png") });
     throw new Error(`the tests in the extension host ended with ${code}`);
   }
-});
+}, { julia: true });
