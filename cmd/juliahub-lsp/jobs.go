@@ -90,8 +90,26 @@ func newJob(t terminal) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return w.showJob(job)
+		return w.showJob(w.lookAgain(ctx, job))
 	})
+}
+
+// lookFor is how long a job is looked for whose submission was not answered.
+const lookFor = 15 * time.Second
+
+// lookAgain looks for the job of a submission that was not answered.
+func (w work) lookAgain(ctx context.Context, job commands.Job) commands.Job {
+	if job.State != commands.StateUnknown {
+		return job
+	}
+	w.session.Start(ctx) // its tracker looks
+	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	defer cancel()
+	found, err := w.session.Await(ctx, job.Submission, func(job commands.Job) bool { return job.State != commands.StateUnknown })
+	if err != nil {
+		return job // it is still not known
+	}
+	return found
 }
 
 func (w work) showJob(job commands.Job) error {
@@ -142,6 +160,9 @@ func (w work) waitFor(ctx context.Context, id string) (commands.Job, error) {
 		job, err := w.session.JobState(ctx, input(&a))
 		if err != nil || ended(job.State) {
 			return job, err
+		}
+		if job.State == commands.StateUnknown {
+			w.session.Start(ctx) // its tracker looks for the job
 		}
 		timer := time.NewTimer(pause)
 		select {

@@ -58,3 +58,37 @@ func TestSubmitUnanswered(t *testing.T) {
 		})
 	}
 }
+
+// TestLookAgain does what an unknown outcome advises: job and wait look for the
+// job that was made.
+func TestLookAgain(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []string{"job", "wait"} {
+		t.Run(verb, func(t *testing.T) {
+			t.Parallel()
+			hub := startEmulator(t, emulator.Config{Julia: "none"})
+			sh := newShell(t, hub)
+			script := filepath.Join(t.TempDir(), "hello.jl")
+			if err := os.WriteFile(script, []byte("println(1)\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, fault := range []emulator.Fault{
+				{Kind: emulator.FaultReset, Path: "/juliaruncloud/submit_job", After: true},
+				{Kind: emulator.FaultStatus, Status: 403, Times: -1, Path: "/juliaruncloud/get_jobs"},
+			} {
+				if err := hub.Inject(fault); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := sh.run("submit", script, "--json", "--settle", "1ms"); got != statusUnknown {
+				t.Fatalf("exit status %d\n%s%s", got, &sh.out, &sh.err)
+			}
+			_, advice, _ := strings.Cut(sh.err.String(), "juliahub-lsp job ")
+			id, _, _ := strings.Cut(advice, "'")
+			hub.ClearFaults()
+			if got := sh.run(verb, id, "--json"); got != statusDone || !strings.Contains(sh.out.String(), `"job":"jr-`) {
+				t.Errorf("%s %q: exit status %d\n%s%s", verb, id, got, &sh.out, &sh.err)
+			}
+		})
+	}
+}
