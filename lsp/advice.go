@@ -421,11 +421,11 @@ func (a *advisor) adviseIgnore(w *world, path string) advice {
 		return nil
 	}
 	plan, err := a.s.session.ignorePlan(ctx, in, a.s.disk.blind)
-	a.keepPlan(path, plan)
-	if err != nil {
+	if err != nil { // the last good plan serves until the rules can be read again
 		a.s.log.Info("no advice on an ignore file", "error", err)
 		return byFile(lint.PlanError(in.Dir, err, w.reader(in.Dir)))
 	}
+	a.keepPlan(path, plan)
 	if plan == nil {
 		return nil
 	}

@@ -239,6 +239,44 @@ func TestManifestFixes(t *testing.T) {
 	e.Shutdown()
 }
 
+// A file that an edit has to create first: that goes to editors which create
+// files for us. Neovim does, and says so without versioned edits.
+func TestFixInANewFile(t *testing.T) {
+	t.Parallel()
+	recorded, err := lsptest.Clients()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const uuid = "1a0b5c1e-3d7f-4f0a-8c2d-0f6f3a1b2c4d"
+	const fix = "Add .env to .juliabundleignore"
+	for name, want := range map[string]bool{"neovim": true, "helix": true, "vscode": true, "eglot": false} {
+		d := newDesk(t, nil)
+		d.file("p/Project.toml", "[deps]\nNear = \""+uuid+"\"\n")
+		d.file("p/Manifest.toml", "manifest_format = \"2.0\"\n[[deps.Near]]\npath = \"../near\"\nuuid = \""+uuid+"\"\nversion = \"0.1.0\"\n")
+		near := d.file("near/Project.toml", "name = \"Near\"\nuuid = \""+uuid+"\"\nversion = \"0.1.0\"\n")
+		d.file("near/src/Near.jl", "module Near end\n")
+		d.file("near/.env", "SECRET=1\n")
+		uri := d.file("p/.juliabundleignore", "*.csv\n")
+		e := d.editor(lsptest.Options{Capabilities: recorded[name].Capabilities})
+		e.OpenBuffer(uri, "plaintext", "*.csv\n")
+		s := e.Await(lsptest.That("the secret", func(s *lsptest.State) bool {
+			return slices.ContainsFunc(s.Diagnostics[uri], func(d lsptest.Diagnostic) bool { return strings.Contains(d.Message, ".env") })
+		}))
+		var edit string
+		for _, a := range e.Actions(uri, lsptest.Range{}, map[string]any{"diagnostics": s.Diagnostics[uri], "only": []string{"quickfix"}}) {
+			if a.Title == fix {
+				edit = string(a.Edit)
+			}
+		}
+		file := strings.TrimSuffix(near, "Project.toml") + ".juliabundleignore"
+		created := strings.Contains(edit, `"kind":"create"`) && strings.Contains(edit, file) && strings.Contains(edit, `"version":null`) && !strings.Contains(edit, `"changes"`)
+		if want && !created || !want && edit != "" {
+			t.Errorf("%s: %q", name, edit)
+		}
+		e.Shutdown()
+	}
+}
+
 // An editor that knows commands alone gets the fix as one.
 func TestManifestFixesAsCommands(t *testing.T) {
 	t.Parallel()

@@ -19,16 +19,18 @@ func TestRecordedClients(t *testing.T) {
 	all := clientCaps{
 		progress: true, showDocument: true, configuration: true, registerConfig: true, registerWatchers: true, lensRefresh: true,
 		actionLiterals: true, actionDisabled: true, related: true, diagnosticData: true, versions: true, createFiles: true,
+		plainHover: true,
 	}
 	neovim := all
 	neovim.client = "Neovim"
-	neovim.registerConfig, neovim.registerWatchers, neovim.versions, neovim.createFiles = false, false, false, false
+	neovim.registerConfig, neovim.registerWatchers, neovim.versions = false, false, false
 	neovimPlugin := neovim
 	neovimPlugin.juliahub = true
 	helix := all
 	helix.client = "helix"
 	helix.registerConfig, helix.lensRefresh, helix.related, helix.diagnosticData = false, false, false, false
 	eglot := helix
+	helix.plainHover = false
 	eglot.client = "Eglot"
 	eglot.actionDisabled, eglot.versions, eglot.createFiles = false, false, false
 	vscode := all

@@ -17,8 +17,11 @@ import (
 // codeLens shows above a Julia file what can be done and how its newest job is,
 // and above an ignore file what the bundle holds, from cached state alone.
 func (s *Server) codeLens(_ context.Context, w *world, p *codeLensParams) (any, error) {
-	above := lenses{s: s, list: []protocol.CodeLens{}}
 	uri := p.TextDocument.URI
+	above := lenses{s: s, list: []protocol.CodeLens{}, columns: []uint32{0}}
+	if doc := w.document(uri); doc != nil {
+		above.columns = columnsOf(lineOf(doc.text, lineStarts(doc.text), 0), s.encoding)
+	}
 	switch {
 	case !w.settings.flag(true, "codeLens", "enabled"):
 	case w.isJulia(uri):
@@ -31,15 +34,36 @@ func (s *Server) codeLens(_ context.Context, w *world, p *codeLensParams) (any, 
 
 // lenses collects what stands above the first line of a file.
 type lenses struct {
-	s    *Server
-	list []protocol.CodeLens
+	s       *Server
+	list    []protocol.CodeLens
+	columns []uint32 // of the first line; at least one
 }
 
-// add adds a lens, if the table has its command.
+// add adds a lens, if the table has its command. Each stands a column behind the
+// one before, as far as the line goes: editors sort lenses by their places, and
+// not all of them (Neovim) keep the order of those at the same.
 func (l *lenses) add(title, command string, args map[string]any) {
-	if _, ok := l.s.command(command); ok {
-		l.list = append(l.list, protocol.CodeLens{Command: commandOf(title, command, args)})
+	if _, ok := l.s.command(command); !ok {
+		return
 	}
+	at := protocol.Position{Character: l.columns[min(len(l.list), len(l.columns)-1)]}
+	l.list = append(l.list, protocol.CodeLens{Range: protocol.Range{Start: at, End: at}, Command: commandOf(title, command, args)})
+}
+
+// mostLenses is more lenses than a file has.
+const mostLenses = 16
+
+// columnsOf are the columns at which the first characters of a line begin, and
+// that of its end if it is near.
+func columnsOf(line string, enc encoding) []uint32 {
+	var columns []uint32
+	for i := range line {
+		if len(columns) == mostLenses {
+			return columns
+		}
+		columns = append(columns, uint32(columnAt(line, i, enc)))
+	}
+	return append(columns, uint32(columnAt(line, len(line), enc)))
 }
 
 func (l *lenses) script(uri string) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"juliahub-lsp/commands"
 	"juliahub-lsp/lsp/lsptest"
@@ -293,6 +294,47 @@ func TestHugeMessage(t *testing.T) {
 type halfDuplex struct {
 	io.Reader
 	io.WriteCloser
+}
+
+// What waits for answers at the end of the input waits within the five seconds
+// that ending may take.
+func TestEndOfInputTakesFiveSeconds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		toServer, fromEditor := io.Pipe()
+		_, fromServer := io.Pipe()
+		s := newServer(Config{})
+		s.table = fakeTable()
+		f := &fakeSession{
+			do: func(ctx context.Context, _ commands.Command, _ commands.Input) (any, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			},
+			onClose: func(ctx context.Context) { <-ctx.Done() },
+		}
+		s.newSession = func(commands.UI) (session, error) { return f, nil }
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			_, _ = s.Serve(t.Context(), halfDuplex{toServer, fromServer})
+		}()
+		for _, body := range []string{
+			`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"capabilities":{}}}`,
+			`{"jsonrpc":"2.0","id":2,"method":"workspace/executeCommand","params":{"command":"juliahub.logs"}}`,
+		} {
+			if _, err := fmt.Fprintf(fromEditor, "Content-Length: %d\r\n\r\n%s", len(body), body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		if err := fromEditor.Close(); err != nil {
+			t.Fatal(err)
+		}
+		<-over
+		// The answers that nobody reads cost a second more.
+		if took := time.Since(began); took < closeTimeout || took > closeTimeout+1500*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+	})
 }
 
 // A client may send all it has to say, close its end and then read.

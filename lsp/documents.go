@@ -60,6 +60,9 @@ func (s *Server) newOpening(path string, text *string) *opening {
 		if path == "" {
 			return
 		}
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+			return // a pipe or a device might be read for ever
+		}
 		raw, err := os.ReadFile(path)
 		if err != nil {
 			return
@@ -85,7 +88,7 @@ func stateOf(path string, raw []byte) diskState {
 func (d diskState) hasChanged(path string) bool {
 	info, err := os.Stat(path)
 	switch {
-	case err != nil:
+	case err != nil || !info.Mode().IsRegular():
 		return d.exists
 	case d.exists && info.Size() == d.size && info.ModTime().Equal(d.modified):
 		return false
@@ -108,10 +111,9 @@ func plainLines(text string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
 }
 
-// isJulia says whether a document is a Julia program.
-func (d *document) isJulia() bool {
-	return d.language == "julia" || d.language == "" && isJuliaName(d.uri)
-}
+// isJulia says whether a document is a Julia program: by its name, whatever an
+// editor that does not know the language calls it, or by the language.
+func (d *document) isJulia() bool { return d.language == "julia" || isJuliaName(d.uri) }
 
 // isJuliaName says whether a URI or path has the extension of Julia programs.
 func isJuliaName(name string) bool { return strings.HasSuffix(strings.ToLower(name), ".jl") }

@@ -214,6 +214,21 @@ func TestSettings(t *testing.T) {
 			t.Error(got)
 		}
 	})
+	t.Run("pushed to one who pulls", func(t *testing.T) {
+		e, _, submit := watching(t, lsptest.Options{
+			InitializationOptions: map[string]any{"juliahub": map[string]any{"profile": "initial"}},
+		})
+		for pushed, want := range map[string]string{"first": "first", "second": "second"} {
+			e.Notify("workspace/didChangeConfiguration", map[string]any{"settings": map[string]any{"juliahub": map[string]any{"profile": pushed}, "other": 1}})
+			if got := ask(submit); got != `{"profile":"`+want+`"}` {
+				t.Error(got)
+			}
+			e.Notify("workspace/didChangeConfiguration", map[string]any{"settings": map[string]any{"other": map[string]any{"profile": "another server's"}}})
+			if got := ask(submit); got != `{"profile":"`+want+`"}` {
+				t.Error(got)
+			}
+		}
+	})
 	t.Run("pushed", func(t *testing.T) {
 		e, _, submit := watching(t, lsptest.Options{
 			Capabilities:          map[string]any{},

@@ -50,6 +50,24 @@ func TestStoryErrorCodes(t *testing.T) {
 		}
 		e.Shutdown()
 	})
+	for name, fault := range map[string]emulator.Fault{
+		"an error of the server":             {Kind: emulator.FaultStatus, Status: 400, Times: -1},
+		"an answer that cannot be read":      {Kind: emulator.FaultGarbage, Times: -1},
+		"another page in place of an answer": {Kind: emulator.FaultHTML, Times: -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, nil)
+			if err := d.hub.Inject(fault); err != nil {
+				t.Fatal(err)
+			}
+			e := d.editor(lsptest.Options{})
+			if got := code(e, "juliahub.jobs", wait); got != 6 {
+				t.Errorf("code %d", got)
+			}
+			e.Shutdown()
+		})
+	}
 	t.Run("forbidden", func(t *testing.T) {
 		t.Parallel()
 		d := newDesk(t, nil)

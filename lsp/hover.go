@@ -29,7 +29,16 @@ func (s *Server) hover(_ context.Context, w *world, p *positionParams) (any, err
 	if text == "" {
 		return nil, nil
 	}
-	return &protocol.Hover{Contents: &protocol.MarkupContent{Kind: protocol.MarkupKindPlainText, Value: text}}, nil
+	return &protocol.Hover{Contents: s.hoverText(text)}, nil
+}
+
+// hoverText is plain text as the client takes it. Where it knows only Markdown
+// (Helix), or does not say, a block of code keeps the asterisks of patterns.
+func (s *Server) hoverText(text string) protocol.HoverContents {
+	if s.caps.plainHover {
+		return &protocol.MarkupContent{Kind: protocol.MarkupKindPlainText, Value: text}
+	}
+	return &protocol.MarkedStringWithLanguage{Language: "text", Value: text} //nolint:staticcheck // deprecated, and the only plain form that needs no capability
 }
 
 // utf16Of is a client's position with its column in UTF-16 units.
@@ -71,8 +80,8 @@ func (s *Server) ignoreHover(doc *document, at position) string {
 		return ""
 	}
 	rule, ok := plan.rule(plan.inBundle(doc.path), int(at.Line)+1)
-	if !ok {
-		return ""
+	if line := lineOf(doc.text, lineStarts(doc.text), int(at.Line)); !ok || !strings.Contains(line, strings.TrimSpace(rule.Pattern)) {
+		return "" // the plan is of an earlier text
 	}
 	verb := "Keeps out"
 	if rule.Negated {

@@ -68,6 +68,7 @@ type clientCaps struct {
 	diagnosticData   bool
 	versions         bool // diagnostics may carry a document's version
 	createFiles      bool // edits may create files
+	plainHover       bool // hovers may be marked as plain text
 	juliahub         bool // a plugin that knows the juliahub/… messages
 }
 
@@ -91,7 +92,11 @@ func decodeCaps(raw jsontext.Value) (clientCaps, encoding) {
 		versions:         has("textDocument", "publishDiagnostics", "versionSupport"),
 	}
 	operations, _ := lookup(all, "workspace", "workspaceEdit", "resourceOperations").([]any)
-	caps.createFiles = has("workspace", "workspaceEdit", "documentChanges") && slices.Contains(operations, any("create"))
+	// Whoever announces operations on files takes them in documentChanges, which
+	// the capability of that name says of versioned edits alone: ours have none.
+	caps.createFiles = slices.Contains(operations, any("create"))
+	formats, _ := lookup(all, "textDocument", "hover", "contentFormat").([]any)
+	caps.plainHover = slices.Contains(formats, any(string(protocol.MarkupKindPlainText)))
 	switch v := lookup(all, "experimental", experimentalKey).(type) {
 	case bool:
 		caps.juliahub = v
@@ -207,7 +212,7 @@ func (s *Server) startSession() {
 // exit waits for that.
 func (s *Server) shutdown() {
 	s.state.Store(stateDown)
-	s.closeSession()
+	s.closeSession(closeTimeout)
 }
 
 // exit ends Serve. Nothing is read after it.

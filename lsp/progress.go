@@ -2,6 +2,7 @@ package lsp
 
 import (
 	"context"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,6 +41,8 @@ type task struct {
 	changed chan struct{} // holds one wake-up
 	ended   chan struct{} // closed by End
 
+	sent *protocol.WorkDoneProgressReport // the last one; the goroutine's own
+
 	mu         sync.Mutex // guards what follows
 	isEnded    bool
 	cancelled  bool
@@ -63,7 +66,9 @@ func (u *ui) Begin(ctx context.Context, work commands.Work) commands.Task {
 func (t *task) Report(message string, percent float64) {
 	t.mu.Lock()
 	t.message = message
-	t.percent = min(100, max(t.percent, percent)) // a bar never goes back
+	if percent > t.percent { // a bar never goes back; nor does one follow what is no number
+		t.percent = min(100, percent)
+	}
 	t.mu.Unlock()
 	select {
 	case t.changed <- struct{}{}:
@@ -92,8 +97,8 @@ func (t *task) cancel() {
 	if again || t.work.Cancel == nil {
 		return
 	}
+	t.End("cancelled") // before the work knows: its request may be answered at once
 	t.s.spawn(t.work.Cancel)
-	t.End("cancelled")
 }
 
 // run shows the task until it has ended.
@@ -128,6 +133,7 @@ func (t *task) run() {
 // show shows the task under a token until it has ended, which it answers with
 // true, or the token is wanted back.
 func (t *task) show(token protocol.ProgressToken, wanted <-chan struct{}) (over bool) {
+	t.sent = nil
 	key := t.s.tasks.add(token, t)
 	defer t.s.tasks.remove(key)
 	t.sendBegin(token)
@@ -138,35 +144,39 @@ func (t *task) show(token protocol.ProgressToken, wanted <-chan struct{}) (over 
 	pause := time.NewTimer(interval)
 	defer pause.Stop()
 	for {
-		changed := (<-chan struct{})(nil)
 		select { // the pause first, then a change
 		case <-pause.C:
-			changed = t.changed
 		case <-wanted:
-			t.send(token, &protocol.WorkDoneProgressEnd{Kind: "end"})
-			return false
+			return t.sendEnd(token)
 		case <-t.ended:
+			return t.sendEnd(token)
 		case <-t.s.ctx.Done():
+			t.sendEnd(token)
+			return true
 		}
-		if changed != nil {
-			select {
-			case <-changed:
-				t.sendReport(token)
-				pause.Reset(interval)
-				continue
-			case <-wanted:
-				t.send(token, &protocol.WorkDoneProgressEnd{Kind: "end"})
-				return false
-			case <-t.ended:
-			case <-t.s.ctx.Done():
-			}
+		select {
+		case <-t.changed:
+			t.sendReport(token)
+			pause.Reset(interval)
+		case <-wanted:
+			return t.sendEnd(token)
+		case <-t.ended:
+			return t.sendEnd(token)
+		case <-t.s.ctx.Done():
+			t.sendEnd(token)
+			return true
 		}
-		t.mu.Lock()
-		message := t.endMessage
-		t.mu.Unlock()
-		t.send(token, &protocol.WorkDoneProgressEnd{Kind: "end", Message: text(message)})
-		return true
 	}
+}
+
+// sendEnd ends what is shown under a token. It answers whether the task is over
+// too: its token may be wanted back at the moment in which it ends.
+func (t *task) sendEnd(token protocol.ProgressToken) (over bool) {
+	t.mu.Lock()
+	over, message := t.isEnded, t.endMessage
+	t.mu.Unlock()
+	t.send(token, &protocol.WorkDoneProgressEnd{Kind: "end", Message: text(message)})
+	return over
 }
 
 func (t *task) sendBegin(token protocol.ProgressToken) {
@@ -188,6 +198,10 @@ func (t *task) sendReport(token protocol.ProgressToken) {
 		Kind: "report", Message: text(t.message), Percentage: t.percentage(), Cancellable: ptr(t.work.Cancel != nil),
 	}
 	t.mu.Unlock()
+	if reflect.DeepEqual(report, t.sent) {
+		return // what the editor shows already
+	}
+	t.sent = report
 	t.send(token, report)
 }
 
@@ -225,8 +239,12 @@ func (s *Server) createToken() (protocol.ProgressToken, error) {
 
 // cancelProgress is a person's wish to cancel the work behind a token.
 func (s *Server) cancelProgress(p *progressCancelParams) {
+	var token protocol.ProgressToken
+	if protocol.Unmarshal(p.Token, &token) != nil {
+		return
+	}
 	s.tasks.mu.Lock()
-	t := s.tasks.shown[string(p.Token)]
+	t := s.tasks.shown[keyOfToken(token)]
 	s.tasks.mu.Unlock()
 	if t != nil {
 		t.cancel()
@@ -235,16 +253,22 @@ func (s *Server) cancelProgress(p *progressCancelParams) {
 
 // add remembers a task by its token.
 func (ts *tasks) add(token protocol.ProgressToken, t *task) (key string) {
-	raw, err := protocol.Marshal(token)
-	if err != nil {
-		return ""
-	}
+	key = keyOfToken(token)
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if ts.shown == nil {
 		ts.shown = map[string]*task{}
 	}
-	ts.shown[string(raw)] = t
+	ts.shown[key] = t
+	return key
+}
+
+// keyOfToken is one key for one token, however the client escapes it.
+func keyOfToken(token protocol.ProgressToken) string {
+	raw, err := protocol.Marshal(token)
+	if err != nil {
+		return "" // a number or a text: cannot fail
+	}
 	return string(raw)
 }
 

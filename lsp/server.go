@@ -86,12 +86,15 @@ type Server struct {
 	orphan chan struct{} // closed when the editor's process is gone
 
 	// What initialize has settled; the loop writes it there, all others read it later.
-	caps            clientCaps
-	encoding        encoding
-	initialSettings json.RawMessage
-	session         session
+	caps     clientCaps
+	encoding encoding
+	session  session
 
 	world atomic.Pointer[world] // the loop replaces it
+
+	// initialSettings count where the editor is asked for its settings and has
+	// none. They are the loop's own.
+	initialSettings json.RawMessage
 
 	calls       calls
 	orders      orders
@@ -172,17 +175,17 @@ func (s *Server) Serve(ctx context.Context, rwc io.ReadWriteCloser) (status int,
 		s.log.Warn("the editor's process is gone")
 	case <-ctx.Done():
 	}
-	s.finish()
+	s.finish(closeTimeout - s.stream.graceSpent())
 	if s.state.Load() == stateDown && !errors.Is(err, errHeader) {
 		return 0, err
 	}
 	return 1, err
 }
 
-// finish ends all that the connection has started, within closeTimeout.
-func (s *Server) finish() {
-	deadline := time.Now().Add(closeTimeout)
-	s.closeSession()
+// finish ends all that the connection has started, as far as that can be done in time.
+func (s *Server) finish(atMost time.Duration) {
+	deadline := time.Now().Add(atMost)
+	s.closeSession(atMost)
 	wait(s.closed, time.Until(deadline))
 	s.cancel()
 	wait(s.work.end(), max(time.Until(deadline), time.Second))
@@ -195,7 +198,7 @@ func (s *Server) finish() {
 }
 
 // closeSession begins to close the session; s.closed says when it is done.
-func (s *Server) closeSession() {
+func (s *Server) closeSession(atMost time.Duration) {
 	s.closeOnce.Do(func() {
 		if s.state.Load() == stateNew {
 			close(s.closed)
@@ -204,7 +207,7 @@ func (s *Server) closeSession() {
 		go func() {
 			defer close(s.closed)
 			defer s.recovered("closing the session", nil)
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), closeTimeout)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), atMost)
 			defer cancel()
 			if err := s.session.Close(ctx); err != nil {
 				s.log.Warn("closing the session", "error", err)

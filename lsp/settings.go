@@ -1,6 +1,7 @@
 package lsp
 
 import (
+	"bytes"
 	"context"
 	stdjson "encoding/json"
 	"sync"
@@ -100,9 +101,13 @@ func ownSection(raw jsontext.Value) stdjson.RawMessage {
 }
 
 // didChangeConfiguration takes the new settings, or asks for them: with
-// workspace/configuration the notification is only a hint.
+// workspace/configuration the notification is a hint. What it holds counts where
+// the editor then has nothing to say.
 func (s *Server) didChangeConfiguration(p *didChangeConfigurationParams) {
 	if s.caps.configuration {
+		if own := ownSection(p.Settings); own != nil && !bytes.Equal(own, p.Settings) {
+			s.initialSettings = own
+		}
 		s.pullSettings()
 		return
 	}

@@ -57,13 +57,14 @@ type stream struct {
 	readErr error         // why, valid once readEnd is closed
 	endOnce sync.Once
 
-	mu      sync.Mutex // guards what follows
-	changed *sync.Cond // signals every change of it
-	queue   [][]byte   // frames to be written
-	unread  int        // bytes in queue, and in the frame being written
-	pending int        // requests that were read and not yet answered
-	stopped bool       // no message is read any more
-	broken  error      // why nothing can be written any more
+	mu      sync.Mutex    // guards what follows
+	changed *sync.Cond    // signals every change of it
+	queue   [][]byte      // frames to be written
+	unread  int           // bytes in queue, and in the frame being written
+	pending int           // requests that were read and not yet answered
+	grace   time.Duration // how long answers were waited for at the end of the input
+	stopped bool          // no message is read any more
+	broken  error         // why nothing can be written any more
 	closed  bool
 }
 
@@ -85,7 +86,9 @@ func (s *stream) Read(context.Context) (jsonrpc2.Message, int64, error) {
 		}
 		body, err := readFrame(s.in)
 		if err != nil {
+			began := time.Now()
 			s.awaitAnswers(answerGrace)
+			s.update(func() { s.grace = time.Since(began) })
 			return nil, 0, s.endRead(err)
 		}
 		msg, refusal := decodeBody(body)
@@ -196,6 +199,13 @@ func (s *stream) isStopped() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stopped
+}
+
+// graceSpent is how much of the time for ending has gone by already.
+func (s *stream) graceSpent() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.grace
 }
 
 // awaitAnswers waits until every request that was read is answered: a client

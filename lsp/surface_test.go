@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -181,6 +182,34 @@ func TestCodeLens(t *testing.T) {
 	}
 }
 
+// Lenses stand in ascending columns, on whole characters, as far as the line
+// goes: Neovim's sort does not keep the order of those at one place.
+func TestLensColumns(t *testing.T) {
+	const uri = "file:///a/pi.jl"
+	for encoding, texts := range map[string]map[string][]int{
+		"utf-16": {"": {0, 0, 0, 0, 0, 0}, "a😀é\r\nx": {0, 1, 3, 4, 4, 4}, "# a longer line": {0, 1, 2, 3, 4, 5}},
+		"utf-8":  {"": {0, 0, 0, 0, 0, 0}, "a😀é\nx": {0, 1, 5, 7, 7, 7}, "# a longer line": {0, 1, 2, 3, 4, 5}},
+	} {
+		caps := lsptest.Full()
+		caps["general"] = map[string]any{"positionEncodings": []string{encoding}}
+		e, r := open(t, lsptest.Options{Capabilities: caps}, nil)
+		r.have(oneJob(commands.StateCompleted))
+		for text, want := range texts {
+			e.OpenBuffer(uri, "julia", text)
+			var got []int
+			for _, l := range e.Lenses(uri) {
+				if l.Range.Start != l.Range.End || l.Range.Start.Line != 0 {
+					t.Errorf("%+v", l.Range)
+				}
+				got = append(got, l.Range.Start.Character)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s, %q: columns %v, want %v", encoding, text, got, want)
+			}
+		}
+	}
+}
+
 // bubble runs a test in a bubble of its own time. The library keeps used
 // channels in a pool; one from another bubble is fatal here, and two collections
 // empty a pool.
@@ -233,6 +262,7 @@ func TestProgress(t *testing.T) {
 				<-time.After(time.Millisecond)
 			}
 			task.Report("back", 5)
+			task.Report("no number", math.NaN())
 			pass(time.Second)
 			task.End("done")
 			task.End("again")
@@ -258,6 +288,21 @@ func TestProgress(t *testing.T) {
 			w := now.FindWork("jr-abc")
 			if n := len(w.Reports); n < 9 || n > 11 || w.Percent != nil || w.Reports[1].Message != "line[31m 14" && !strings.HasPrefix(w.Reports[1].Message, "line[31m ") {
 				t.Errorf("%d reports, %+v", n, w)
+			}
+		})
+	})
+	t.Run("the same again is not reported", func(t *testing.T) {
+		story(t, lsptest.Options{}, func(t *testing.T, e *lsptest.Editor, r *running) {
+			task := r.ui.Begin(t.Context(), commands.Work{Title: "jr-abc", Percent: true})
+			for i := range 60 {
+				task.Report("training", float64(i/20))
+				<-time.After(100 * time.Millisecond)
+			}
+			task.End("")
+			pass(time.Second)
+			now := e.State()
+			if w := now.FindWork("jr-abc"); len(w.Reports) < 3 || len(w.Reports) > 4 { // begin's among them
+				t.Errorf("%d reports, %+v", len(w.Reports), w)
 			}
 		})
 	})
@@ -329,6 +374,38 @@ func TestLentToken(t *testing.T) {
 			t.Error(e.Dump())
 		}
 	})
+}
+
+// A token is the same however a client writes it.
+func TestCancelOfALentToken(t *testing.T) {
+	for begun, cancelled := range map[string]string{`"\u00e9/1"`: `"é\/1"`, `7`: ` 7`} {
+		story(t, lsptest.Options{}, func(t *testing.T, e *lsptest.Editor, r *running) {
+			over := make(chan struct{})
+			r.do = func(ctx context.Context, _ commands.Command, _ commands.Input) (any, error) {
+				r.ui.Begin(ctx, commands.Work{Title: "Submitting pi.jl", Cancel: func() { close(over) }})
+				<-over
+				return nil, nil
+			}
+			var token any
+			if err := json.Unmarshal([]byte(begun), &token); err != nil {
+				t.Fatal(err)
+			}
+			written, err := json.Marshal(token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.LendToken(string(written))
+			p := e.Start("workspace/executeCommand", map[string]any{"command": "juliahub.logs", "workDoneToken": json.RawMessage(begun)})
+			pass(time.Second)
+			e.SendBody(`{"jsonrpc":"2.0","method":"window/workDoneProgress/cancel","params":{"token":` + cancelled + `}}`)
+			if err := p.Wait(nil); err != nil {
+				t.Error(err)
+			}
+			if s := e.Await(lsptest.WorkEnded("Submitting pi.jl", "cancelled")); len(s.Work) != 1 {
+				t.Error(s.String())
+			}
+		})
+	}
 }
 
 func TestDiagnostics(t *testing.T) {

@@ -208,7 +208,36 @@ func TestBadPattern(t *testing.T) {
 	e := d.editor(lsptest.Options{})
 	e.OpenBuffer(top, "plaintext", "*.one\n[[:nope:]]\n")
 	e.Await(lsptest.Diagnosed(top, 1, "[:nope:]"))
+	if got := lensText(e, top); got != "" {
+		t.Errorf("lens before any plan: %q", got)
+	}
 	e.SetBuffer(top, "*.one\n")
 	e.Await(dead(top, 0))
+	lens, hover, paths := lensText(e, top), hoverText(e, top, 0, 1), labels(e, top, 1, 0)
+	if !strings.HasPrefix(lens, "Bundle: ") || !strings.HasPrefix(hover, "Keeps out 0 files") || !slices.Contains(paths, "sub/") {
+		t.Fatalf("lens %q, hover %q, completion %q", lens, hover, paths)
+	}
+	// While it cannot be read, the last plan that could serves.
+	e.SetBuffer(top, "*.one\n[[:nope:]]\n")
+	e.Await(lsptest.Diagnosed(top, 1, "[:nope:]"))
+	if got := lensText(e, top); got != lens {
+		t.Errorf("lens %q, before %q", got, lens)
+	}
+	if got := hoverText(e, top, 0, 1); got != hover {
+		t.Errorf("hover %q, before %q", got, hover)
+	}
+	if got := hoverText(e, top, 1, 1); got != "" {
+		t.Errorf("hover at the rule that is none: %q", got)
+	}
+	if got := labels(e, top, 2, 0); !slices.Equal(got, paths) {
+		t.Errorf("completion %q, before %q", got, paths)
+	}
+	e.CloseBuffer(top)
+	e.Await(lsptest.Undiagnosed(top))
+	e.OpenBuffer(top, "plaintext", "[[:nope:]]\n")
+	e.Await(lsptest.Diagnosed(top, 0, "[:nope:]"))
+	if got := lensText(e, top); got != "" {
+		t.Errorf("lens of a plan that was closed: %q", got)
+	}
 	e.Shutdown()
 }
