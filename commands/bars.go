@@ -3,23 +3,18 @@ package commands
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
+	"juliahub-lsp/commands/track"
 	"juliahub-lsp/jobapi"
 )
 
 // bars are the progress bars that a job shows by ProgressLogging: log records
 // of level −1 with the keyword "progress", one bar per id, oldest first.
 type bars struct {
-	open []bar
-}
-
-type bar struct {
-	id      string
-	percent float64
-	known   bool // a percentage is known
-	name    string
+	open []track.Bar
 }
 
 // progressLevel is ProgressLogging.ProgressLevel.
@@ -35,33 +30,34 @@ func (b *bars) add(m *jobapi.LogMessage) bool {
 		return false
 	}
 	id, _ := m.Metadata["id"].(string)
+	id = firstLine(id)
 	fraction, known, done := progressOf(value)
 	for i := range b.open {
-		if b.open[i].id != id {
+		if b.open[i].ID != id {
 			continue
 		}
 		if done {
-			b.open = append(b.open[:i], b.open[i+1:]...)
+			b.open = slices.Delete(b.open, i, i+1)
 			return true
 		}
-		b.open[i].set(fraction, known, m.Message)
+		setBar(&b.open[i], fraction, known, m.Message)
 		return true
 	}
 	if !done && len(b.open) < mostBars {
-		fresh := bar{id: id}
-		fresh.set(fraction, known, m.Message)
+		fresh := track.Bar{ID: id}
+		setBar(&fresh, fraction, known, m.Message)
 		b.open = append(b.open, fresh)
 	}
 	return true
 }
 
-func (b *bar) set(fraction float64, known bool, name string) {
-	b.known = known
+func setBar(b *track.Bar, fraction float64, known bool, name string) {
+	b.Known = known
 	if known {
-		b.percent = 100 * fraction
+		b.Percent = 100 * fraction
 	}
 	if name != "" {
-		b.name = firstLine(name)
+		b.Name = firstLine(name)
 	}
 }
 
@@ -105,10 +101,10 @@ func (b *bars) show(j Job) Job {
 // name of the newest one.
 func (b *bars) now() (percent float64, text string, ok bool) {
 	for _, open := range b.open {
-		if open.known && !ok {
-			percent, ok = open.percent, true
+		if open.Known && !ok {
+			percent, ok = open.Percent, true
 		}
-		text = open.name
+		text = open.Name
 	}
 	return percent, text, ok
 }

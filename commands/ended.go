@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"juliahub-lsp/commands/stacktrace"
@@ -43,7 +44,7 @@ func (s *Session) jobEnded(ctx context.Context, r track.Record, log []jobapi.Log
 		if r.State == track.Failed {
 			r.Failure = findFailure(log, paths)
 		}
-		r.Warnings = findWarnings(log, paths)
+		r.Warnings = addWarnings(r.Warnings, log, paths)
 		learn(r, log)
 		if last != "" {
 			r.LastLine = last
@@ -192,26 +193,29 @@ const mostWarnings = 50
 // warnLevel is Julia's Logging.Warn.
 const warnLevel = 1000
 
-// findWarnings finds the warning and error records whose place is in a local file.
-func findWarnings(messages []jobapi.LogMessage, paths stacktrace.Paths) []track.Place {
-	var warnings []track.Place
-	seen := map[track.Spot]bool{}
+// warns reports whether a message is a record that warns at some place.
+func warns(m *jobapi.LogMessage) bool {
+	return m.Level != nil && *m.Level >= warnLevel && m.FilePath != "" && m.Line > 0
+}
+
+// addWarnings adds to the warnings of a job those of more messages: the warning
+// and error records whose place is in a local file.
+func addWarnings(warnings []track.Place, messages []jobapi.LogMessage, paths stacktrace.Paths) []track.Place {
 	for i := range messages {
+		if len(warnings) >= mostWarnings {
+			break
+		}
 		m := &messages[i]
-		if m.Level == nil || *m.Level < warnLevel || m.FilePath == "" || m.Line < 1 {
+		if !warns(m) {
 			continue
 		}
 		file, ok := paths.Local(m.FilePath)
 		if !ok {
 			continue
 		}
-		w := track.Place{File: file, Line: m.Line, Message: cleanMessage(m.Message), Error: *m.Level >= errorLevel}
-		if spot := (track.Spot{File: file, Line: m.Line, Message: w.Message}); !seen[spot] {
-			seen[spot] = true
-			warnings = append(warnings, w)
-		}
-		if len(warnings) == mostWarnings {
-			break
+		text := cleanMessage(m.Message)
+		if !slices.ContainsFunc(warnings, func(w track.Place) bool { return w.File == file && w.Line == m.Line && w.Message == text }) {
+			warnings = append(warnings, track.Place{File: file, Line: m.Line, Message: text, Error: *m.Level >= errorLevel})
 		}
 	}
 	return warnings

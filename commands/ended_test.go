@@ -92,13 +92,13 @@ func TestWarningsStandAtTheirLines(t *testing.T) {
 		{Message: "printed", Level: &warn, FilePath: "/opt/juliahub/master_startup.jl", Line: 9},
 		{Message: "fyi", Level: &info, FilePath: "/job/a.jl", Line: 5},
 	}
-	if found := findWarnings(messages, paths); len(found) != 1 || found[0].Line != 4 {
+	if found := addWarnings(nil, messages, paths); len(found) != 1 || found[0].Line != 4 {
 		t.Errorf("%+v", found)
 	}
 	for i := range 100 {
 		messages = append(messages, jobapi.LogMessage{Message: "many", Level: &warn, FilePath: "/job/a.jl", Line: 10 + i})
 	}
-	if found := findWarnings(messages, paths); len(found) != mostWarnings {
+	if found := addWarnings(nil, messages, paths); len(found) != mostWarnings {
 		t.Errorf("%d warnings", len(found))
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
+	"juliahub-lsp/commands/stacktrace"
 	"juliahub-lsp/commands/track"
 	"juliahub-lsp/jobapi"
 )
@@ -86,10 +88,14 @@ const (
 	linesEvery = 200 * time.Millisecond
 	// linesKept is how often its last line is written down, for other processes.
 	linesKept = 5 * time.Second
+	// shareEvery is how often other processes are told what a log says, at most.
+	shareEvery = time.Second
 )
 
-// logMessages takes new messages of a followed job: its last line, its progress.
+// logMessages takes new messages of a followed job: its last line, its progress,
+// its warnings.
 func (s *Session) logMessages(submission string, messages []jobapi.LogMessage) {
+	s.keepWarnings(submission, messages)
 	s.views.mu.Lock()
 	defer s.views.mu.Unlock()
 	v := s.views.jobs[submission]
@@ -108,6 +114,113 @@ func (s *Session) logMessages(submission string, messages []jobapi.LogMessage) {
 	if v.soon == nil {
 		v.soon = time.AfterFunc(linesEvery, func() { s.goDo(func() { s.showLine(submission) }) })
 	}
+	s.shareSoon(submission, v)
+}
+
+// keepWarnings writes the warnings among messages into the job's record before
+// the place behind them is written: neither an end nor a restart loses one. They
+// are shown with the line, and there are so few that each may be written.
+func (s *Session) keepWarnings(submission string, messages []jobapi.LogMessage) {
+	first := slices.IndexFunc(messages, func(m jobapi.LogMessage) bool { return warns(&m) })
+	if first < 0 {
+		return
+	}
+	messages = messages[first:]
+	r, ok := s.ledger.Get(submission)
+	if !ok || len(r.Warnings) >= mostWarnings {
+		return
+	}
+	paths := s.knownPaths(&r)
+	if found := addWarnings(r.Warnings, messages, paths); len(found) == len(r.Warnings) {
+		return
+	}
+	_, err := s.ledger.Update(submission, func(r *track.Record) { r.Warnings = addWarnings(r.Warnings, messages, paths) })
+	if err != nil {
+		s.log.Info("cannot keep the warnings of a job", "submission", submission, "error", err)
+	}
+}
+
+// knownPaths is pathsOf, remembered while the job runs.
+func (s *Session) knownPaths(r *track.Record) stacktrace.Paths {
+	s.views.mu.Lock()
+	v := s.views.jobs[r.Submission]
+	if v != nil && v.paths != nil {
+		defer s.views.mu.Unlock()
+		return *v.paths
+	}
+	s.views.mu.Unlock()
+	paths := s.pathsOf(r)
+	s.views.mu.Lock()
+	defer s.views.mu.Unlock()
+	if v != nil && !r.State.Ended() {
+		v.paths = &paths
+	}
+	return paths
+}
+
+// live is what there is to tell other processes of a job's log. Its bars are the
+// view's own.
+func (v *view) live() track.Live { return track.Live{Line: v.line, Bars: v.bars.open} }
+
+// shareSoon has other processes told what a log says, if that is new to them. The
+// views' lock is held.
+func (s *Session) shareSoon(submission string, v *view) {
+	if v.sharing != nil || v.live().Same(v.shared) {
+		return
+	}
+	wait := max(linesEvery, shareEvery-time.Since(v.sharedAt))
+	v.sharing = time.AfterFunc(wait, func() { s.goDo(func() { s.share(submission) }) })
+}
+
+// share tells other processes what a log says.
+func (s *Session) share(submission string) {
+	s.views.mu.Lock()
+	v := s.views.jobs[submission]
+	if v == nil {
+		s.views.mu.Unlock()
+		return
+	}
+	live := v.live()
+	live.Bars = slices.Clone(live.Bars)
+	s.views.mu.Unlock()
+	if err := s.ledger.Tell(submission, live); err != nil {
+		s.log.Info("other processes are not told of a job's progress", "submission", submission, "error", err)
+	}
+	s.views.mu.Lock()
+	defer s.views.mu.Unlock()
+	v.shared, v.sharedAt, v.sharing = live, time.Now(), nil
+	s.shareSoon(submission, v)
+}
+
+// shareRest tells other processes, and the next one of this editor, what they
+// were about to be told when the session was closed.
+func (s *Session) shareRest() {
+	s.views.mu.Lock()
+	defer s.views.mu.Unlock()
+	for submission, v := range s.views.jobs {
+		if v.sharing == nil {
+			continue
+		}
+		v.sharing.Stop()
+		if err := s.ledger.Tell(submission, v.live()); err != nil {
+			s.log.Info("other processes are not told of a job's progress", "submission", submission, "error", err)
+		}
+	}
+}
+
+// heard takes what another process, or an earlier one, told of a log.
+func (s *Session) heard(submission string, live track.Live) {
+	live.Bars = live.Bars[:min(len(live.Bars), mostBars)]
+	s.views.mu.Lock()
+	v := s.views.jobs[submission]
+	if v == nil || v.sharing != nil || live.Same(v.shared) { // ours is newer, or it is what we told
+		s.views.mu.Unlock()
+		return
+	}
+	v.shared, v.line, v.bars.open = live, live.Line, slices.Clone(live.Bars)
+	s.views.mu.Unlock()
+	s.ledger.Note(submission, func(r *track.Record) { r.Line = live.Line })
+	s.changed(submission)
 }
 
 // showLine shows what a log said in the last moment, however much it was.

@@ -150,6 +150,7 @@ func New(cfg Config) (*Session, error) {
 		Connect:  func(server string) (track.Client, error) { return s.client(server) },
 		Changed:  s.changed,
 		Messages: s.logMessages,
+		Heard:    s.heard,
 		Ended:    s.jobEnded,
 		Corrupt:  s.sayCorrupt,
 		NoLocks:  s.sayNoLocks,
@@ -227,6 +228,7 @@ func (s *Session) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("close the session: %w", ctx.Err())
 	}
+	s.shareRest()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, closeClient := range s.closers {

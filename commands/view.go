@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"juliahub-lsp/commands/settings"
+	"juliahub-lsp/commands/stacktrace"
 	"juliahub-lsp/commands/track"
 )
 
@@ -41,6 +42,11 @@ type view struct {
 	soon    *time.Timer // shows the line; nil = there is nothing new
 	kept    time.Time   // when the line was last written down
 	guarded int         // the time limit, in hours, that was warned of
+
+	sharing  *time.Timer // tells other processes what the log says; nil = they know
+	shared   track.Live  // what they know
+	sharedAt time.Time
+	paths    *stacktrace.Paths // of the job, once its log needed them
 }
 
 func (b *viewBoard) init() {
@@ -71,6 +77,9 @@ func (s *Session) changed(submission string) {
 	}
 	if !r.State.Ended() || (r.Job != "" && !r.Settled) {
 		v.watched = true
+	}
+	if r.State.Ended() {
+		v.paths = nil
 	}
 	job := v.bars.show(s.jobOf(&r))
 	if told := job; !sameNews(told, v.told) {

@@ -117,7 +117,8 @@ type Record struct {
 	// with hearing from it. Neither is stored by itself: a tick is no news.
 	Seen    time.Time `json:"-"`
 	Trouble string    `json:"-"`
-	// Line is the log's last line where this process follows it: newer than LastLine.
+	// Line is the log's last line as this process read it, or heard of it from
+	// the one that does: newer than LastLine.
 	Line string `json:"-"`
 }
 
@@ -148,13 +149,6 @@ type Place struct {
 	Message string  `json:"message"`
 	Error   bool    `json:"error,omitempty"`
 	Related []Place `json:"related,omitempty"`
-}
-
-// Spot tells places with the same message apart.
-type Spot struct {
-	File    string
-	Line    int
-	Message string
 }
 
 // Live reports whether there is something to follow: a job that has not ended,

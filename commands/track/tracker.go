@@ -40,6 +40,9 @@ type Config struct {
 	Changed func(submission string)
 	// Messages passes on new log messages of a followed job, each once per process.
 	Messages func(submission string, messages []jobapi.LogMessage)
+	// Heard passes on what another process, or an earlier one, told of a log that
+	// is not followed here. Whoever gets Messages calls Ledger.Tell for the others.
+	Heard func(submission string, live Live)
 	// Ended does the work at a job's end: only in the process that leads, until
 	// it returns nil once for each job. log is the end of the job's log where that
 	// was followed; nil when its last page has to be asked for.
@@ -90,6 +93,7 @@ type Tracker struct {
 	seen    map[string]bool      // jobs that were alive in an earlier round
 	ended   map[string]time.Time // when a job's end was first looked at
 	beyond  map[string]bool      // running jobs that had no place for their log
+	heard   map[string]stamp     // what others told of logs, as last read
 	// When a place for a log was given up, asked for, and first seen to be waited for.
 	yielded, asked, waitedFor time.Time
 
@@ -134,6 +138,7 @@ func New(cfg Config) *Tracker {
 		cfg: cfg, kick: make(chan struct{}, 1),
 		servers: map[string]*server{}, running: map[string]time.Time{}, searches: map[string]*search{},
 		began: time.Now(), seen: map[string]bool{}, ended: map[string]time.Time{}, beyond: map[string]bool{},
+		heard:    map[string]stamp{},
 		readings: map[string]*reading{}, tails: map[string]*tail{},
 		settling: map[string]time.Time{}, wanted: map[string]time.Time{},
 	}
@@ -181,7 +186,9 @@ func (t *Tracker) Run(ctx context.Context) {
 // round does everything that is due.
 func (t *Tracker) round(ctx context.Context) {
 	t.scan()
-	if !t.lead() {
+	lead := t.lead()
+	t.listen(lead)
+	if !lead {
 		t.follow(ctx, false)
 		return
 	}

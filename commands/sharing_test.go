@@ -1,0 +1,57 @@
+package commands_test
+
+import (
+	"context"
+	"testing"
+
+	"juliahub-lsp/commands"
+	"juliahub-lsp/jobapi/emulator"
+)
+
+// TestReadersShowTheProgress: an editor whose process does not follow the log
+// shows how far the job is, and so does one that is started later.
+func TestReadersShowTheProgress(t *testing.T) {
+	steps := make(chan float64)
+	w := newWorld(t, emulator.Config{Simulate: func(ctx context.Context, s *emulator.Stage) error {
+		for {
+			select {
+			case done := <-steps:
+				s.Progress("bar", "training", done)
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}})
+	path := w.write("a.jl", "train()\n")
+	lead, ui := w.session()
+	sub, err := lead.SubmitScript(t.Context(), script(path, commands.SubmitArgs{Wait: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, other := w.session()
+	shows := func(r *recorder, percent float64) {
+		t.Helper()
+		r.await("the percentage", func() bool {
+			p := r.jobs[sub.Submission].Percent
+			if p == nil || *p != percent || len(r.tasks) == 0 {
+				return false
+			}
+			task := r.tasks[len(r.tasks)-1]
+			n := len(task.percent)
+			return task.work.Percent && n > 0 && task.percent[n-1] == percent
+		})
+	}
+	steps <- 0.25
+	shows(ui, 25)
+	shows(other, 25)
+	if j, ok := reader.Job(sub.Job); !ok || j.Percent == nil || *j.Percent != 25 {
+		t.Errorf("asked for the job, the reader says %+v", j)
+	}
+	steps <- 0.5
+	shows(other, 50)
+	closeSession(t, lead)
+	closeSession(t, reader)
+	// Its log begins behind what was said so far.
+	_, later := w.session()
+	shows(later, 50)
+}
