@@ -129,12 +129,13 @@ func (d *diary) free(budget int, now time.Time) time.Time {
 	return d.asked[len(d.asked)-budget].Add(time.Hour)
 }
 
-// budget is how many status requests an hour a server may get from this user.
+// budget is how many status requests an hour a server may get from this user. A
+// test's shorter tick has as many more: it lasts for as many ticks' time.
 func (t *Tracker) budget(server string, now time.Time) int {
 	recent := t.cfg.Ledger.Count(func(r *Record) bool {
 		return r.Server == server && r.Sent != nil && now.Sub(*r.Sent) < time.Hour
 	})
-	return min(budgetBase+budgetEach*recent, budgetLimit)
+	return min(budgetBase+budgetEach*recent, budgetLimit) * max(1, int(fastTick/t.cfg.Tick))
 }
 
 // mayAsk reports whether the budget allows a status request now.

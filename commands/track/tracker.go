@@ -53,6 +53,7 @@ type Config struct {
 	NoLocks func(err error)
 
 	// Tick is the time between status requests while something is new; 0 = 1.5 s.
+	// A shorter one is for tests: the budget of requests grows with it.
 	Tick time.Duration
 }
 
