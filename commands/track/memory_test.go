@@ -18,7 +18,7 @@ func many(t *testing.T, n int) (l *track.Ledger, ids []string) {
 		id := fmt.Sprintf("%08d", i)
 		// Some at the same time, and none in the order of their names.
 		created := began.Add(time.Duration(i*7%n/2) * time.Second)
-		if err := l.Create(track.Record{Submission: id, State: track.Running, Job: "jr-" + id, File: "/work/" + id + ".jl", Created: created}); err != nil {
+		if err := l.Create(track.Record{Submission: id, State: track.Running, Job: "jr-" + id, File: "/home/ada/" + id + ".jl", Created: created}); err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, id)
