@@ -68,5 +68,7 @@ for dir in bin lib lib64 sbin; do
 done
 for deb in "$state"/archives/*.deb; do
   name=$(basename "$deb")
-  case $without in *,"${name%%_*}",*) ;; *) dpkg-deb -x "$deb" "$root" ;; esac
+  # Older suites' packages still have directories of these names: dpkg-deb -x
+  # would put those in the places of the links.
+  case $without in *,"${name%%_*}",*) ;; *) dpkg-deb --fsys-tarfile "$deb" | tar -xpf - --keep-directory-symlink -C "$root" ;; esac
 done

@@ -64,6 +64,7 @@ find "$libs/julia" -maxdepth 1 -type f -name 'lib*.so*' -exec patchelf --set-rpa
 
 rm -rf "$prefix"
 mv "$prefix.part" "$prefix"
-"$julia" --startup-file=no -e 'exit(VERSION < v"1.5" ? 1 : 0)' || die "the unpacked Julia does not run"
+# libgit2 needs the most of the other libraries.
+"$julia" --startup-file=no -e 'using LibGit2; LibGit2.ensure_initialized(); exit(VERSION < v"1.5" ? 1 : 0)' || die "the unpacked Julia does not run"
 touch "$prefix/complete"
 echo "Julia is at $julia"
