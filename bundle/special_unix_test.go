@@ -111,7 +111,12 @@ func TestUnreadable(t *testing.T) {
 
 // TestDiskFull says where the bundle did not fit, and leaves nothing there.
 func TestDiskFull(t *testing.T) {
-	dir := lay(t, map[string]string{"Project.toml": "", "a": string(make([]byte, 3*blockSize))})
+	// The limit is the whole process's: far above what go test itself writes.
+	const limit = 64 << 20
+	dir := lay(t, map[string]string{"Project.toml": "", "a": ""})
+	if err := os.Truncate(filepath.Join(dir, "a"), limit+1); err != nil {
+		t.Fatal(err)
+	}
 	p := mustPlan(t, Options{Dir: dir})
 	tmp := t.TempDir()
 	var before unix.Rlimit
@@ -119,7 +124,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	limited := before
-	limited.Cur = blockSize
+	limited.Cur = limit
 	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limited); err != nil {
 		t.Fatal(err)
 	}

@@ -118,13 +118,14 @@ func TestJobsOfAnotherComputer(t *testing.T) {
 		}
 		return path
 	}
-	put("deep/er/tool/Project.toml", "")
-	there := put("deep/er/tool/src/a.jl", "2\n")
+	same := "deep/er/" + filepath.Base(w.dir) // the project's own name
+	put(same+"/Project.toml", "")
+	there := put(same+"/src/a.jl", "2\n")
 	put("deep/er/fork/Project.toml", "")
 	fork := put("deep/er/fork/src/a.jl", "1\n")
 	put("alien/src/a.jl", "2\n")
 	for folder, want := range map[string]string{
-		"deep/er/tool": there, "deep/er": there, "deep": there, "deep/er/tool/src": there, "": "", "deep/er/fork": fork, "alien": "",
+		same: there, "deep/er": there, "deep": there, same + "/src": there, "": "", "deep/er/fork": fork, "alien": "",
 	} {
 		in := commands.Input{Args: &commands.ListArgs{Wait: true}, Folders: []string{filepath.Join(clone, filepath.FromSlash(folder))}}
 		list, err := s.ListJobs(t.Context(), in)
