@@ -29,8 +29,10 @@ func (b *bars) add(m *jobapi.LogMessage) bool {
 	if !ok || m.Level == nil || *m.Level != progressLevel {
 		return false
 	}
-	id, _ := m.Metadata["id"].(string)
-	id = firstLine(id)
+	id := ""
+	if given := m.Metadata["id"]; given != nil {
+		id = textOfValue(given)
+	}
 	fraction, known, done := progressOf(value)
 	for i := range b.open {
 		if b.open[i].ID != id {
@@ -97,14 +99,15 @@ func (b *bars) show(j Job) Job {
 	return j
 }
 
-// now returns the percentage of the oldest open bar that knows its own, and the
-// name of the newest one.
+// now returns the percentage of the oldest open bar, if that knows its own, and
+// the name of the newest one. An inner bar does not stand in for an outer one:
+// it is full long before the job is done.
 func (b *bars) now() (percent float64, text string, ok bool) {
-	for _, open := range b.open {
-		if open.Known && !ok {
-			percent, ok = open.Percent, true
-		}
-		text = open.Name
+	if len(b.open) == 0 {
+		return 0, "", false
 	}
-	return percent, text, ok
+	if oldest := b.open[0]; oldest.Known {
+		percent, ok = oldest.Percent, true
+	}
+	return percent, b.open[len(b.open)-1].Name, ok
 }

@@ -32,6 +32,17 @@ func TestBars(t *testing.T) {
 		{record("a", "", 0.75), 75, "outer", true},
 		{record("a", "", 1.0), 0, "", false}, // closed
 		{record("a", "again", 0.1), 10, "again", true},
+		{record("a", "", `"done"`), 0, "", false},
+		{record("a", "outer", "NaN"), 0, "outer", false},
+		{record("b", "inner", 0.9), 0, "inner", false}, // full long before the outer one
+		{record("b", "", 1.5), 0, "outer", false},
+		{record("a", "", " 0.3 "), 30, "outer", true},
+		{record("a", "", -1), 0, "outer", false}, // no number of ours
+		{record("a", "", -0.5), 0, "outer", true},
+		{record("c", "new", "done"), 0, "outer", true}, // nothing to close
+		{record("a", "", "Inf"), 0, "", false},
+		{&jobapi.LogMessage{Message: "n", Level: &level, Metadata: map[string]any{"id": json.Number("7")}, Keywords: map[string]any{"progress": 0.2}}, 20, "n", true},
+		{record("", "other", 0.4), 20, "other", true},
 	} {
 		if !b.add(step.message) {
 			t.Fatalf("step %d: not taken for progress", i)

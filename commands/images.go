@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"juliahub-lsp/commands/settings"
+	"juliahub-lsp/commands/track"
 	"juliahub-lsp/jobapi"
 )
 
@@ -99,7 +100,7 @@ func (s *Session) ListImages(ctx context.Context, in Input) (ImageList, error) {
 		return l, err
 	}
 	return soon(ctx, s, in, ImageList{Server: server, State: "pending", Images: []ImageRow{}}, list,
-		func(l ImageList) { s.cfg.UI.ShowText(s.ctx, "images.txt", l.text()) })
+		func(l ImageList) { s.cfg.UI.ShowText(s.ctx, "images.txt", track.Plain(l.text())) })
 }
 
 func (l ImageList) text() string {

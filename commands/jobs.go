@@ -275,21 +275,8 @@ func (s *Session) ExtendJob(ctx context.Context, in Input) (JobAnswer, error) {
 		return JobAnswer{}, &StateError{Job: cmpDir(r.Job, r.Submission), State: r.State, Message: "only a job that has not ended can be extended"}
 	}
 	err = s.later(ctx, waits(in), func(ctx context.Context) error {
-		client, err := s.client(r.Server)
-		if err != nil {
-			return err
-		}
-		if err := client.Extend(ctx, r.Job, hours); err != nil {
-			return err
-		}
-		if r.Submission != "" {
-			_, err = s.update(r.Submission, func(r *track.Record) {
-				if r.LimitHours > 0 {
-					r.LimitHours += hours
-				}
-			})
-		}
-		if in.Show && !waits(in) {
+		err := s.extend(ctx, &r, hours)
+		if err == nil && in.Show && !waits(in) {
 			s.cfg.UI.Say(s.ctx, Info, fmt.Sprintf("The time limit of %s was extended by %d h.", r.Job, hours))
 		}
 		return err
@@ -343,7 +330,7 @@ func (s *Session) JobState(ctx context.Context, in Input) (Job, error) {
 	}
 	j := s.withPercent(s.jobOf(&r))
 	if in.Show {
-		s.cfg.UI.ShowText(ctx, "job.md", describe(&j))
+		s.cfg.UI.ShowText(ctx, "job.txt", describe(&j))
 	}
 	return j, nil
 }
@@ -546,7 +533,7 @@ func (l JobList) text() string {
 		if !j.Submitted.IsZero() {
 			at = j.Submitted.Local().Format("2006-01-02 15:04")
 		}
-		fmt.Fprintf(&b, "%-16s %-10s %-16s %s  %s\n", j.Job, j.Status, at, track.Plain(j.Alias), j.File)
+		fmt.Fprintf(&b, "%-16s %-10s %-16s %s  %s\n", j.Job, track.Plain(j.Status), at, track.Plain(j.Alias), j.File)
 	}
 	if len(l.Jobs) == 0 {
 		b.WriteString("none\n")

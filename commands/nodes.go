@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"juliahub-lsp/commands/settings"
+	"juliahub-lsp/commands/track"
 	"juliahub-lsp/internal/atomicfile"
 	"juliahub-lsp/jobapi"
 )
@@ -142,7 +143,7 @@ func (s *Session) ListNodes(ctx context.Context, in Input) (NodeList, error) {
 		return l, err
 	}
 	return soon(ctx, s, in, NodeList{Server: server, State: "pending", Nodes: []NodeRow{}}, list,
-		func(l NodeList) { s.cfg.UI.ShowText(s.ctx, "nodes.txt", l.text()) })
+		func(l NodeList) { s.cfg.UI.ShowText(s.ctx, "nodes.txt", track.Plain(l.text())) })
 }
 
 func (l NodeList) text() string {

@@ -29,7 +29,7 @@ var JobCodes = []lint.Code{
 	{Code: codeUnknown, Where: "the submitted file", Severity: lint.Warning, Why: "The submission was sent and no answer came: there may be a job.", Do: "Wait: the job is looked for, for ten minutes and after a restart. Do not submit again unless two jobs do no harm."},
 	{Code: codeSubmitted, Where: "the submitted file", Severity: lint.Information, Why: "The server has the job, and it does not run yet.", Do: "Nothing; \"Cancel job\" ends it."},
 	{Code: codeRunning, Where: "the submitted file", Severity: lint.Information, Why: "The job runs, on that node and since that time.", Do: "Nothing; \"Show logs\" follows it."},
-	{Code: codeCompleted, Where: "the submitted file", Severity: lint.Hint, Why: "The job has ended well.", Do: "\"Download results\", or \"Dismiss job\"; it goes by itself after a day."},
+	{Code: codeCompleted, Where: "the submitted file", Severity: lint.Hint, Why: "The job has ended well; what it left in RESULTS stands there.", Do: "\"Download results\", or \"Dismiss job\"; it goes by itself after a day."},
 	{Code: codeStopped, Where: "the submitted file", Severity: lint.Information, Why: "The job was killed, by you, at its time limit, or by the server.", Do: "\"Run job again\", with a longer time limit if that was the reason."},
 	{Code: codeFailed, Where: "the failing line, else the first", Severity: lint.Error, Why: "The job ended with this error. The line is found in the job's log; it moves with your edits and goes when you change it.", Do: "Mend it and \"Run job again\"; \"Show logs\" has the whole trace, \"Dismiss job\" takes it away."},
 	{Code: codeWarning, Where: "the line that warned", Severity: lint.Warning, Why: "The job logged a warning or an error there (@warn, @error).", Do: "Look at it; it goes when the line is changed or the job dismissed."},
@@ -74,10 +74,11 @@ func (s *Session) tellProblems(path string) {
 }
 
 // newestOf returns the submission whose state a file shows; nil = none. One
-// that made no job says nothing about the file.
+// that made no job says nothing about the file, but as long as it is on its way
+// it takes away what an earlier one said: the file is being run again.
 func (s *Session) newestOf(key string) *track.Record {
 	r, ok := s.ledger.Newest(func(r *track.Record) bool {
-		return cmpDir(r.File, r.URI) == key && (r.Job != "" || r.State == track.Unknown)
+		return cmpDir(r.File, r.URI) == key && (r.Job != "" || !r.State.Ended())
 	})
 	if !ok || r.Dismissed || !s.visible(&r) || r.Ended != nil && s.cfg.Now().Sub(*r.Ended) > keepShowing {
 		return nil
@@ -127,7 +128,7 @@ func stateProblem(r *track.Record) (Problem, bool) {
 		p.Message = fmt.Sprintf("JuliaHub job %s is running%s%s.", r.Job, onNode(r), since(r.Started))
 	case track.Completed:
 		p.Severity, p.Code = SeverityHint, codeCompleted
-		p.Message = fmt.Sprintf("JuliaHub job %s completed%s.", r.Job, started(r.Started))
+		p.Message = fmt.Sprintf("JuliaHub job %s completed%s.%s", r.Job, started(r.Started), resultsText(r.Outputs))
 	case track.Stopped:
 		p.Code = codeStopped
 		p.Message = fmt.Sprintf("JuliaHub job %s was stopped%s.", r.Job, started(r.Started))
@@ -138,6 +139,22 @@ func stateProblem(r *track.Record) (Problem, bool) {
 		return p, false
 	}
 	return p, true
+}
+
+// mostResults is how much of a job's RESULTS is shown at its file: what older job
+// images keep of it.
+const mostResults = 1000
+
+// resultsText are a job's outputs as they are read where the file is hovered.
+func resultsText(outputs string) string {
+	text := strings.TrimSpace(track.Plain(outputs))
+	if text == "" || text == "{}" {
+		return ""
+	}
+	if runes := []rune(text); len(runes) > mostResults {
+		text = string(runes[:mostResults]) + "…"
+	}
+	return "\nRESULTS: " + text
 }
 
 func onNode(r *track.Record) string {

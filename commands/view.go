@@ -42,6 +42,7 @@ type view struct {
 	soon    *time.Timer // shows the line; nil = there is nothing new
 	kept    time.Time   // when the line was last written down
 	guarded int         // the time limit, in hours, that was warned of
+	lapse   func()      // takes the question about that back; nil = there is none
 
 	sharing  *time.Timer // tells other processes what the log says; nil = they know
 	shared   track.Live  // what they know
@@ -107,26 +108,6 @@ func (s *Session) sayTrouble(r *track.Record) {
 	}
 }
 
-// guardAt is the share of the time limit after which its end is warned of.
-const guardAt = 0.8
-
-// guardLimit warns once when a job has used most of its time limit.
-func (s *Session) guardLimit(r *track.Record, v *view) {
-	if r.State != track.Running || r.LimitHours == 0 || r.Started == nil || v.guarded == r.LimitHours || r.Kill {
-		return
-	}
-	limit := time.Duration(r.LimitHours) * time.Hour
-	used := s.cfg.Now().Sub(*r.Started)
-	if float64(used) < guardAt*float64(limit) || used > limit {
-		return
-	}
-	v.guarded = r.LimitHours
-	if !r.Unwatched && !r.Dismissed && s.visible(r) {
-		s.cfg.UI.Say(s.ctx, Warning, fmt.Sprintf("%s (%s) has used %s of its %d h and will be stopped at the limit: extend it by an hour with \"Extend time limit\".",
-			nameOf(r), r.Job, minutes(used), r.LimitHours))
-	}
-}
-
 func hostOf(server string) string {
 	if u, err := url.Parse(server); err == nil && u.Host != "" {
 		return u.Host
@@ -149,6 +130,9 @@ func (s *Session) gone(submission string) {
 	}
 	delete(s.views.jobs, submission)
 	s.views.endTask(v, "forgotten")
+	if v.lapse != nil {
+		v.lapse()
+	}
 	s.showProblems(v.told.File, v.told.URI)
 }
 
@@ -349,22 +333,16 @@ func (s *Session) showMany(submission string, running bool) {
 		delete(s.views.overflow, submission)
 	}
 	n := len(s.views.overflow)
+	message := fmt.Sprintf("%d jobs running (%d more)", s.views.tasks+n, n)
 	switch {
 	case n == 0 && s.views.many != nil:
 		s.views.many.End("done")
 		s.views.many = nil
 	case n > 0 && s.views.many == nil:
-		s.views.many = s.cfg.UI.Begin(s.ctx, Work{Title: "JuliaHub", Message: manyMessage(n)})
+		s.views.many = s.cfg.UI.Begin(s.ctx, Work{Title: "JuliaHub", Message: message})
 	case n > 0:
-		s.views.many.Report(manyMessage(n), 0)
+		s.views.many.Report(message, 0)
 	}
-}
-
-func manyMessage(n int) string {
-	if n == 1 {
-		return "1 more job running"
-	}
-	return fmt.Sprintf("%d more jobs running", n)
 }
 
 // nameOf is what a person calls a submission.

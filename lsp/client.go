@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"go.lsp.dev/uri"
 
 	"juliahub-lsp/commands"
+	"juliahub-lsp/commands/track"
 )
 
 // callTimeout is how long an editor may take to answer what it answers by itself.
@@ -23,12 +25,15 @@ const callTimeout = 10 * time.Second
 // ui is the editor as the commands see it. Nothing in it but Ask waits.
 type ui struct{ s *Server }
 
-var _ commands.UI = (*ui)(nil)
+var (
+	_ commands.UI            = (*ui)(nil)
+	_ commands.Interruptible = (*ui)(nil)
+)
 
 // Say shows one message; before initialized it is parked.
 func (u *ui) Say(_ context.Context, level commands.Level, text string) {
 	u.s.gate.then(func() {
-		u.s.notify(u.s.client.ShowMessage(context.Background(), &protocol.ShowMessageParams{Type: messageType(level), Message: plain(text)}))
+		u.s.notify(u.s.client.ShowMessage(context.Background(), &protocol.ShowMessageParams{Type: messageType(level), Message: message(text)}))
 	})
 }
 
@@ -45,7 +50,7 @@ func (u *ui) Ask(ctx context.Context, level commands.Level, text string, answers
 	if !u.s.gate.wait(ctx) {
 		return answers[0]
 	}
-	params := &protocol.ShowMessageRequestParams{Type: messageType(level), Message: plain(text)}
+	params := &protocol.ShowMessageRequestParams{Type: messageType(level), Message: message(text)}
 	for _, a := range answers {
 		params.Actions = append(params.Actions, protocol.MessageActionItem{Title: a})
 	}
@@ -70,6 +75,11 @@ func (u *ui) ShowFile(_ context.Context, path string) {
 
 // ShowsFiles says whether the editor opens files for us.
 func (u *ui) ShowsFiles() bool { return u.s.caps.showDocument }
+
+// MayInterrupt says whether a question that nobody expects is harmless: in VS
+// Code it is a box in a corner. In Emacs it takes the minibuffer, and Return
+// takes its first answer.
+func (u *ui) MayInterrupt() bool { return u.s.caps.isVSCode() }
 
 // ShowText opens text as a document.
 func (u *ui) ShowText(_ context.Context, name, text string) {
@@ -160,17 +170,15 @@ func messageType(level commands.Level) protocol.MessageType {
 
 // plain makes text fit for an editor: what a job or a server wrote may hold
 // control characters.
-func plain(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' {
-			return r
-		}
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069' {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(text, "\ufffd"))
-}
+func plain(text string) string { return track.Plain(strings.ToValidUTF8(text, "\ufffd")) }
+
+// aLink is what makes a link, or a button that runs a command, of text in the
+// messages of VS Code.
+var aLink = regexp.MustCompile(`\]\(([A-Za-z][A-Za-z0-9+.-]*:)`)
+
+// message makes text fit for a message: plain, and without links. The words of
+// a job are its own.
+func message(text string) string { return aLink.ReplaceAllString(plain(text), "] ($1") }
 
 // isWebPage says whether a URL may be opened: https, or http on this machine.
 func isWebPage(page string) bool {

@@ -25,7 +25,7 @@ func (s *Server) codeLens(_ context.Context, w *world, p *codeLensParams) (any, 
 	switch {
 	case !w.settings.flag(true, "codeLens", "enabled"):
 	case w.isJulia(uri):
-		above.script(uri)
+		above.script(w, uri)
 	default:
 		above.ignore(uri)
 	}
@@ -66,7 +66,7 @@ func columnsOf(line string, enc encoding) []uint32 {
 	return append(columns, uint32(columnAt(line, len(line), enc)))
 }
 
-func (l *lenses) script(uri string) {
+func (l *lenses) script(w *world, uri string) {
 	l.add("▶ Submit", "juliahub.submitScript", map[string]any{"uri": uri})
 	if !isUntitled(uri) {
 		l.add("▶ Appbundle", "juliahub.submitAppBundle", map[string]any{"uri": uri})
@@ -75,20 +75,54 @@ func (l *lenses) script(uri string) {
 	if !ok {
 		return
 	}
+	l.s.followFailure(w, &job)
+	l.job(job, time.Now())
+}
+
+// job says how a job is, and then what a person wants of one in that state.
+func (l *lenses) job(job commands.Job, now time.Time) {
 	target := map[string]any{"submission": job.Submission}
-	l.add(jobTitle(job, time.Now()), "juliahub.job", target)
-	if job.ID != "" {
-		l.add("Logs", "juliahub.logs", target)
+	logs := func() {
+		if job.ID != "" {
+			l.add("Logs", "juliahub.logs", target)
+		}
 	}
+	l.add(jobTitle(job, now), "juliahub.job", target)
 	switch {
 	case isLive(job.State):
-		if nearLimit(job, time.Now()) {
+		logs()
+		if nearLimit(job, now) {
 			l.add("Extend by 1 hour", "juliahub.extendJob", map[string]any{"submission": job.Submission, "hours": 1})
 		}
-		l.add("Cancel", "juliahub.cancelJob", target)
-	case job.ID != "":
+		stop := "Stop"
+		if job.ID == "" { // there is no job yet
+			stop = "Cancel"
+		}
+		l.add(stop, "juliahub.cancelJob", target)
+	case job.State == commands.StateCompleted:
 		l.add("Results", "juliahub.downloadResults", target)
 		l.add("Run again", "juliahub.rerun", target)
+		logs()
+	default:
+		logs()
+		if len(job.Results) > 0 || job.Outputs != "" {
+			l.add("Results", "juliahub.downloadResults", target)
+		}
+		l.add("Run again", "juliahub.rerun", target)
+	}
+}
+
+// followFailure moves the place of a failure to where its line is in the text
+// of now, as the diagnostic does; a line that was changed is no place any more.
+func (s *Server) followFailure(w *world, job *commands.Job) {
+	at := job.FailedAt
+	if at == nil || at.Path != job.File || job.State != commands.StateFailed {
+		return
+	}
+	failed := commands.Problem{Line: at.Line, EndLine: at.Line, WholeLine: true, Submission: job.Submission}
+	moved := s.session.Remap(at.Path, s.placeIn(w, at.Path).text, []commands.Problem{failed}, nil)
+	if job.FailedAt = nil; len(moved) == 1 {
+		job.FailedAt = &commands.Spot{Path: at.Path, Line: moved[0].Line}
 	}
 }
 
@@ -110,7 +144,8 @@ func nearLimit(j commands.Job, now time.Time) bool {
 		now.Sub(*j.Started).Hours() >= most*float64(j.LimitHours)
 }
 
-// jobTitle says how a job is: its state, its minutes, what it has cost.
+// jobTitle says how a job is: its state, its minutes, and while it runs what it
+// costs.
 func jobTitle(j commands.Job, now time.Time) string {
 	if j.Ended != nil {
 		now = *j.Ended
@@ -128,16 +163,16 @@ func jobTitle(j commands.Job, now time.Time) string {
 	}
 	switch j.State {
 	case commands.StateCompleted:
-		return "✓ Completed" + ran + cost + outputs(j)
+		return "✓ Completed" + ran + outputs(j)
 	case commands.StateFailed:
 		if at := j.FailedAt; at != nil && at.Path == j.File {
 			return fmt.Sprintf("✗ Failed at line %d", at.Line+1)
 		}
-		return "✗ Failed" + ran + cost
+		return "✗ Failed" + ran
 	case commands.StateStopped:
-		return "■ Stopped" + ran + cost
+		return "■ Stopped" + ran
 	case commands.StateRunning:
-		return "● Running" + percent(j) + ran + limit + cost + trouble(j)
+		return "● Running" + ran + limit + cost + percent(j) + trouble(j)
 	}
 	if title, ok := stateTitles[j.State]; ok {
 		return title
@@ -183,7 +218,7 @@ func percent(j commands.Job) string {
 	if j.Percent == nil {
 		return ""
 	}
-	return fmt.Sprintf(" %d%%", int(*j.Percent))
+	return fmt.Sprintf(" · %d%%", int(*j.Percent))
 }
 
 // duration says how long something took, as short as it can be said.

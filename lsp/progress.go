@@ -342,5 +342,5 @@ func text(message string) *string {
 
 // oneLine makes text fit for one line of a status bar.
 func oneLine(s string) string {
-	return clip(strings.Join(strings.Fields(plain(s)), " "), progressText)
+	return clip(strings.Join(strings.Fields(message(s)), " "), progressText)
 }

@@ -2,8 +2,6 @@ package lsp
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	"go.lsp.dev/jsonrpc2"
 	"go.lsp.dev/protocol"
@@ -30,7 +28,7 @@ const mostTraced = 2000
 func (s *Server) setTrace(value []byte) {
 	resolved, _ := jobsettings.Resolve(jobsettings.Layers{Editor: value}) // the session says what is wrong with it
 	level := map[string]int32{"messages": traceMessages, "verbose": traceVerbose}[resolved.Trace]
-	if slices.ContainsFunc(diskWatchers, func(name string) bool { return strings.HasPrefix(s.caps.client, name) }) {
+	if s.caps.isVSCode() {
 		level = traceOff
 	}
 	s.stream.trace.Store(level)

@@ -61,11 +61,16 @@ func (s *Server) changedOnDisk(paths []string, lost bool) {
 // asked to: VS Code and what is made of it. Helix tells of its own saves alone,
 // and what others do is not known.
 func (c *clientCaps) watchesDisk() bool {
-	return c.registerWatchers && slices.ContainsFunc(diskWatchers, func(name string) bool { return strings.HasPrefix(c.client, name) })
+	return c.registerWatchers && c.isVSCode()
 }
 
-// diskWatchers are the names that clients with a watcher of their own give.
-var diskWatchers = []string{"Visual Studio Code", "VSCodium", "code-server", "Cursor", "Windsurf"}
+// isVSCode says whether the client is VS Code, or made of it.
+func (c *clientCaps) isVSCode() bool {
+	return slices.ContainsFunc(madeOfVSCode, func(name string) bool { return strings.HasPrefix(c.client, name) })
+}
+
+// madeOfVSCode are the names that these give.
+var madeOfVSCode = []string{"Visual Studio Code", "VSCodium", "code-server", "Cursor", "Windsurf"}
 
 // fileWatcher is what we need of *watch.Watcher.
 type fileWatcher interface {

@@ -239,18 +239,46 @@ func Plain(text string) string {
 
 func control(r rune) bool {
 	return (unicode.IsControl(r) && r != '\n' && r != '\t') ||
-		(r >= 0x202A && r <= 0x202E) || (r >= 0x2066 && r <= 0x2069) // text direction overrides
+		unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' // text direction, and line ends that some editors take for such
 }
 
-// escape returns the length of the terminal control sequence that text begins with, else 0.
+// escape returns the length of the terminal control sequence that text begins
+// with, else 0. One that is cut short ends where it stops being one: it takes
+// nothing along that a person should read.
 func escape(text string) int {
-	if !strings.HasPrefix(text, "\x1b[") {
+	introducer := len("\u009b")
+	switch {
+	case strings.HasPrefix(text, "\u009b"): // the one-character form of ESC [
+		return introducer + sequence(text[introducer:], 0x30, 0x3f)
+	case len(text) < 2 || text[0] != '\x1b':
 		return 0
-	}
-	for i := 2; i < len(text); i++ {
-		if text[i] >= 0x40 && text[i] <= 0x7e {
-			return i + 1
+	case text[1] == '[':
+		return 2 + sequence(text[2:], 0x30, 0x3f)
+	case strings.IndexByte("]P^_X", text[1]) >= 0: // a title, a link: up to BEL or ESC \
+		line, _, _ := strings.Cut(text, "\n")
+		if bell := strings.IndexByte(line, '\x07'); bell >= 0 {
+			line = line[:bell+1]
 		}
+		if end := strings.Index(line, "\x1b\\"); end >= 0 {
+			return end + 2
+		}
+		return len(line)
 	}
-	return len(text)
+	return 1 + sequence(text[1:], 1, 0)
+}
+
+// sequence returns the length of what follows the introducer of a control
+// sequence: parameters from first to last, intermediate bytes, the final one.
+func sequence(text string, first, last byte) int {
+	i := 0
+	for i < len(text) && text[i] >= first && text[i] <= last {
+		i++
+	}
+	for i < len(text) && text[i] >= 0x20 && text[i] <= 0x2f {
+		i++
+	}
+	if i < len(text) && text[i] >= 0x30 && text[i] <= 0x7e {
+		i++
+	}
+	return i
 }

@@ -814,10 +814,18 @@ func missing(path string) bool {
 
 func TestPlain(t *testing.T) {
 	for in, want := range map[string]string{
-		"a\x1b[31mred\x1b[0m\x07b": "aredb",
-		"x\ty\r\nz\r\n":            "x\ty\nz",
-		"\u202Eabc":                "abc",
-		"ünï\x00":                  "ünï",
+		"a\x1b[31mred\x1b[0m\x07b":    "aredb",
+		"x\ty\r\nz\r\n":               "x\ty\nz",
+		"\u202Eabc":                   "abc",
+		"ünï\x00":                     "ünï",
+		"\u200fa\u061cb\u2028c\u2066": "abc",
+		"\x1b]0;title\x07a\x1b]8;;https://x.test\x1b\\link\x1b]8;;\x1b\\": "alink",
+		"\u009b1;31mred\x1b(B\x1b=":                                       "red",
+		"\x1b[31":                                                         "",
+		"\x1b[31\nnext":                                                   "\nnext", // cut short
+		"\x1b]0;open\nnext":                                               "\nnext",
+		"\x1b[?25l50%\x1b[K\x1b[é":                                        "50%é",
+		"\x1b":                                                            "",
 	} {
 		if got := Plain(in); got != want {
 			t.Errorf("Plain(%q) = %q, want %q", in, got, want)

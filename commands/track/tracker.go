@@ -84,6 +84,7 @@ type Tracker struct {
 	kick chan struct{}
 	// again says that pauses and searches are to be forgotten.
 	again atomic.Bool
+	leads atomic.Bool // what Leads tells
 	wg    sync.WaitGroup
 
 	// What follows belongs to the loop.
@@ -253,9 +254,13 @@ func (t *Tracker) lead() bool {
 	}
 	if ok {
 		t.release = release
+		t.leads.Store(true)
 	}
 	return ok
 }
+
+// Leads reports whether this process is the one that polls, and asks.
+func (t *Tracker) Leads() bool { return t.leads.Load() }
 
 // unfinished reports whether a lead has anything to do for a record.
 func unfinished(r *Record) bool {
