@@ -30,6 +30,8 @@ type flight struct {
 	cancel    context.CancelFunc
 	sent      bool // nothing cancels it any more
 	cancelled bool
+	landed    bool
+	rest      Task // shows what goes on after its progress was cancelled too late; nil = none
 }
 
 // stop cancels the flight if nothing was sent yet, and reports whether it could.
@@ -229,9 +231,9 @@ func (s *Session) fly(f *flight, release func(), ask bool) {
 	}
 	s.keepText(f.id, f.request.whole)
 	task := s.cfg.UI.Begin(s.ctx, Work{
-		Title:   "Submitting " + nameOf(&track.Record{File: f.request.file, URI: f.request.uri, Range: f.request.lines}),
+		Title:   "Submitting " + f.name(),
 		Message: "preparing", Percent: true,
-		Cancel: func() { s.goDo(func() { s.cancelSubmission(f.id) }) },
+		Cancel: func() { s.goDo(func() { s.progressCancelled(f) }) },
 	})
 	var err error
 	if f.request.slot.take(f.ctx) {
@@ -241,7 +243,29 @@ func (s *Session) fly(f *flight, release func(), ask bool) {
 		err = f.ctx.Err()
 	}
 	f.err = err
-	task.End(s.outcome(f, err))
+	ended := s.outcome(f, err)
+	task.End(ended)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.landed = true; f.rest != nil {
+		f.rest.End(ended)
+	}
+}
+
+// progressCancelled cancels a submission whose progress a person cancelled, and
+// shows what goes on where that is too late.
+func (s *Session) progressCancelled(f *flight) {
+	message := s.cancelSubmission(f.id)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.sent && !f.landed {
+		f.rest = s.cfg.UI.Begin(s.ctx, Work{Title: "Submitting " + f.name(), Message: message})
+	}
+}
+
+// name is what a person calls it.
+func (f *flight) name() string {
+	return nameOf(&track.Record{File: f.request.file, URI: f.request.uri, Range: f.request.lines})
 }
 
 // wantsAnother asks whether a file is to be submitted again while another text

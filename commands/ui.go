@@ -141,6 +141,11 @@ type Job struct {
 	Trouble   string   `json:"trouble,omitempty"`   // why the server is not heard: "network lost", "login expired"
 	Percent   *float64 `json:"percent,omitempty"`   // 0–100, of a job that reports progress
 	FailedAt  *Spot    `json:"failedAt,omitempty"`  // where it failed, when that is known
+
+	// What ran: hex SHA-256 of code, manifest and bundle, and the commits that it
+	// came from. Source, the code itself, is in the answer of juliahub.job alone.
+	Provenance map[string]string `json:"provenance,omitempty"`
+	Source     string            `json:"source,omitempty"`
 }
 
 // Spot is a line of a local file.

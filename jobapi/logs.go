@@ -157,11 +157,17 @@ func object(data json.RawMessage) map[string]any {
 	return values
 }
 
-// parseLevel reads a level of Julia's Logging: a number, or one of its names.
+// parseLevel reads a level of Julia's Logging: a number, one of its names, or
+// as Julia prints one without a name, LogLevel(-1).
 func parseLevel(level loose) *int {
 	if n, ok := level.whole(); ok {
 		value := int(n)
 		return &value
+	}
+	if number, ok := strings.CutPrefix(level.text(), "LogLevel("); ok {
+		if value, err := strconv.Atoi(strings.TrimSuffix(number, ")")); err == nil {
+			return &value
+		}
 	}
 	named := map[string]int{"debug": -1000, "info": 0, "warn": 1000, "warning": 1000, "error": 2000}
 	if value, ok := named[strings.ToLower(level.text())]; ok {

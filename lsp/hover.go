@@ -38,7 +38,7 @@ func (s *Server) hoverText(text string) protocol.HoverContents {
 	if s.caps.plainHover {
 		return &protocol.MarkupContent{Kind: protocol.MarkupKindPlainText, Value: text}
 	}
-	text = strings.ReplaceAll(text, "```", "'''") // would end the block
+	text = strings.ReplaceAll(text, "```", "'''")                            // would end the block
 	return &protocol.MarkedStringWithLanguage{Language: "text", Value: text} //nolint:staticcheck // deprecated, and the only plain form that needs no capability
 }
 

@@ -1,6 +1,7 @@
 package lsp_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,7 +38,15 @@ type desk struct {
 
 func newDesk(t *testing.T, simulate func(context.Context, *emulator.Stage) error) *desk {
 	t.Helper()
-	hub, err := emulator.New(emulator.Config{Julia: "none", Pace: 20 * time.Millisecond, Simulate: simulate})
+	return newDeskAt(t, emulator.Config{Simulate: simulate})
+}
+
+// newDeskAt is newDesk with a cloud of its own ways.
+func newDeskAt(t *testing.T, cloud emulator.Config) *desk {
+	t.Helper()
+	cloud.Julia = cmp.Or(cloud.Julia, "none")
+	cloud.Pace = cmp.Or(cloud.Pace, 20*time.Millisecond)
+	hub, err := emulator.New(cloud)
 	if err != nil {
 		t.Fatal(err)
 	}

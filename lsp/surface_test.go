@@ -153,11 +153,11 @@ func TestCodeLens(t *testing.T) {
 	done := 42.5
 	for want, job := range map[string]commands.Job{
 		"● Running 1h30m/8h · $0.36 · 42%": {State: commands.StateRunning, Started: &began, LimitHours: 8, Price: 0.12, Nodes: 2, Percent: &done},
-		"✓ Completed 1h01m":              {State: commands.StateCompleted, Started: &began, Ended: &ended, Price: 0.12},
-		"✗ Failed at line 12":            {State: commands.StateFailed, File: "/a", FailedAt: &commands.Spot{Path: "/a", Line: 11}, Started: &began},
-		"✓ Completed · {\"n\": 1}":       {State: commands.StateCompleted, Outputs: "{\"n\":\n 1}\x1b"},
-		"✗ Not submitted":                {State: commands.StateRefused},
-		"● Running · network lost":       {State: commands.StateRunning, Trouble: "network lost"},
+		"✓ Completed 1h01m":                {State: commands.StateCompleted, Started: &began, Ended: &ended, Price: 0.12},
+		"✗ Failed at line 12":              {State: commands.StateFailed, File: "/a", FailedAt: &commands.Spot{Path: "/a", Line: 11}, Started: &began},
+		"✓ Completed · {\"n\": 1}":         {State: commands.StateCompleted, Outputs: "{\"n\":\n 1}\x1b"},
+		"✗ Not submitted":                  {State: commands.StateRefused},
+		"● Running · network lost":         {State: commands.StateRunning, Trouble: "network lost"},
 	} {
 		if got := jobTitle(job, time.Now()); got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -110,6 +110,21 @@ func (e *Editor) AwaitLens(uri, title string) {
 	})
 }
 
+// AwaitLenses asks for the lenses of a document until their titles, joined by a
+// dot, are these.
+func (e *Editor) AwaitLenses(uri, want string) {
+	e.t.Helper()
+	var got string
+	e.ask(fmt.Sprintf("lenses %q on %s", want, uri), func() bool {
+		var titles []string
+		for _, l := range e.Lenses(uri) {
+			titles = append(titles, l.Command.Title)
+		}
+		got = strings.Join(titles, " · ")
+		return got == want
+	})
+}
+
 // ask asks again and again until the answer is there.
 func (e *Editor) ask(what string, answered func() bool) {
 	e.t.Helper()
