@@ -156,3 +156,129 @@ func TestStoryTimeLimit(t *testing.T) {
 		})
 	}
 }
+
+const (
+	submitEndpoint = "POST /juliaruncloud/submit_job"
+	killEndpoint   = "GET /juliaruncloud/kill_job"
+)
+
+// onAndOn is a job that ends when it is killed.
+func onAndOn(ctx context.Context, s *emulator.Stage) error {
+	s.Print("on and on")
+	<-ctx.Done()
+	return nil
+}
+
+// Cancelling the progress of a submission before its job is sent leaves nothing
+// behind, whatever it was about to do.
+func TestStoryCancelBeforeItIsSent(t *testing.T) {
+	t.Parallel()
+	for name, endpoint := range map[string]string{
+		"bundling": "/app/config/nodespecs/info", "uploading": "/jobs/appbundle_upload_url",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, onAndOn)
+			if err := d.hub.Inject(emulator.Fault{Kind: emulator.FaultLatency, Path: endpoint, Delay: time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+			d.file("Project.toml", "[deps]\n")
+			d.file("Manifest.toml", "")
+			uri := d.file("run.jl", "1\n")
+			e := d.editor(lsptest.Options{Capabilities: plugin()})
+			e.OpenBuffer(uri, "julia", "1\n")
+			e.Do(uri, "Submit project as appbundle", nil)
+			e.Await(lsptest.AllOf(lsptest.WorkBegun("Submitting run.jl"), lsptest.JobIn(name)))
+			s := e.State()
+			if w := s.FindWork("Submitting"); !w.Cancellable || w.Percent == nil || *w.Percent > 30 {
+				t.Errorf("%+v", w)
+			}
+			e.CancelWork("Submitting run.jl")
+			e.Await(lsptest.AllOf(lsptest.WorkEnded("Submitting run.jl", "cancelled"), lsptest.JobIn("cancelled"), lsptest.NoWork()))
+			e.AwaitLens(uri, "■ Cancelled")
+			if n := d.counted(submitEndpoint); n != 0 {
+				t.Errorf("%d jobs were submitted", n)
+			}
+			e.Shutdown()
+		})
+	}
+}
+
+// Once the job is being sent nothing takes that back: the job is killed when its
+// id is known, and until then a progress says so.
+func TestStoryCancelWhileItIsSent(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, onAndOn)
+	sent := emulator.Fault{Kind: emulator.FaultLatency, Path: "/juliaruncloud/submit_job", Delay: 3 * time.Second}
+	if err := d.hub.Inject(sent); err != nil {
+		t.Fatal(err)
+	}
+	uri := d.file("run.jl", "1\n")
+	e := d.editor(lsptest.Options{Capabilities: plugin()})
+	e.OpenBuffer(uri, "julia", "1\n")
+	e.Do(uri, "Submit as script", nil)
+	e.Await(lsptest.AllOf(lsptest.WorkBegun("Submitting run.jl"), lsptest.JobIn("submitting")))
+	e.CancelWork("Submitting run.jl")
+	e.Await(lsptest.That("a progress that goes on", func(s *lsptest.State) bool {
+		w := s.FindWork("Submitting run.jl")
+		return len(s.Work) > 1 && s.Work[0].End == "cancelled" && !w.Ended && strings.Contains(w.Message, "will be killed")
+	}))
+	e.Await(lsptest.AllOf(lsptest.JobIn("stopped"), lsptest.NoWork()))
+	if submitted, killed := d.counted(submitEndpoint), d.counted(killEndpoint); submitted != 1 || killed != 1 {
+		t.Errorf("submitted %d times, killed %d times", submitted, killed)
+	}
+	if q := e.State().Questions; len(q) > 0 {
+		t.Errorf("asked %+v", q)
+	}
+	e.Shutdown()
+}
+
+// What cancelling a running job's progress does is for its owner to say; an
+// answer that is none leaves the job alone.
+func TestStoryCancelOfARunningJob(t *testing.T) {
+	t.Parallel()
+	first := func(q lsptest.Question) string { return q.Answers[0] }
+	for name, c := range map[string]struct {
+		options lsptest.Options
+		setting string
+		asked   int
+		killed  bool
+	}{
+		"ask, kill":      {lsptest.Options{Answer: last}, "ask", 1, true},
+		"ask, watch":     {lsptest.Options{Answer: first}, "ask", 1, false},
+		"ask, dismissed": {lsptest.Options{}, "ask", 1, false},
+		"ask, nonsense":  {lsptest.Options{Answer: func(lsptest.Question) string { return "Kill" }}, "ask", 1, false},
+		"ask, error":     {lsptest.Options{RefuseQuestions: true}, "ask", 1, false},
+		"by default":     {lsptest.Options{}, "", 1, false},
+		"always":         {lsptest.Options{Answer: first}, "always", 0, true},
+		"never":          {lsptest.Options{Answer: last}, "never", 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, onAndOn)
+			uri := d.file("run.jl", "1\n")
+			c.options.Capabilities = plugin()
+			if c.setting != "" {
+				c.options.Settings = map[string]any{"juliahub": map[string]any{"cancelKillsJob": c.setting}}
+			}
+			e := d.editor(c.options)
+			e.OpenBuffer(uri, "julia", "1\n")
+			e.Do(uri, "Submit as script", nil)
+			e.Await(lsptest.AllOf(lsptest.JobIn("running"), lsptest.WorkBegun("JuliaHub: run.jl")))
+			e.CancelWork("JuliaHub: run.jl")
+			if c.killed {
+				e.Await(lsptest.JobIn("stopped"))
+			} else {
+				e.Await(lsptest.That("the job is not watched", func(s *lsptest.State) bool { return s.Jobs[len(s.Jobs)-1]["watched"] == false }))
+			}
+			e.Await(lsptest.NoWork())
+			if n := d.counted(killEndpoint); n > 0 != c.killed {
+				t.Errorf("killed %d times", n)
+			}
+			if q := e.State().Questions; len(q) != c.asked {
+				t.Errorf("asked %+v", q)
+			}
+			e.Shutdown()
+		})
+	}
+}

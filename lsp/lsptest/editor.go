@@ -39,6 +39,8 @@ type Options struct {
 	Settings map[string]any
 	// Answer answers questions; nil dismisses them. It may block.
 	Answer func(Question) string
+	// RefuseQuestions answers questions with an error.
+	RefuseQuestions bool
 	// ProcessID goes with initialize; nil = null.
 	ProcessID *int
 	// RefuseProgress answers window/workDoneProgress/create with an error.
@@ -393,6 +395,9 @@ func (e *Editor) question(params json.RawMessage) (any, *Error) {
 		q.Answers = append(q.Answers, a.Title)
 	}
 	e.update(func(s *State) { s.Questions = append(s.Questions, q) })
+	if e.options.RefuseQuestions {
+		return nil, &Error{Code: -32603, Message: "no questions here"}
+	}
 	if e.options.Answer == nil {
 		return nil, nil
 	}
