@@ -86,6 +86,8 @@ type Editor struct {
 	rwc     io.ReadWriteCloser
 	done    chan struct{} // closed when the server's end is
 
+	capabilities map[string]any // as JSON has them
+
 	writeMu sync.Mutex // one frame at a time
 
 	mu       sync.Mutex // guards what follows
@@ -110,6 +112,9 @@ func Connect(t T, rwc io.ReadWriteCloser, options Options) *Editor {
 		waiting: map[string]chan message{}, versions: map[string]int{}, texts: map[string]string{},
 	}
 	e.state.Diagnostics = map[string][]Diagnostic{}
+	if err := json.Unmarshal(mustJSON(options.Capabilities), &e.capabilities); err != nil {
+		t.Fatalf("capabilities: %v", err)
+	}
 	go e.read()
 	return e
 }
@@ -163,6 +168,7 @@ func (e *Editor) Try(method string, params, result any) error {
 // Pending is a request under way.
 type Pending struct {
 	ID     string // as JSON
+	method string
 	e      *Editor
 	answer chan message
 }
@@ -183,7 +189,7 @@ func (e *Editor) Start(method string, params any) *Pending {
 		m.Params = mustJSON(params)
 	}
 	e.send(m)
-	return &Pending{ID: id, e: e, answer: answer}
+	return &Pending{ID: id, method: method, e: e, answer: answer}
 }
 
 // errClosed says that the server has closed the connection.
@@ -204,6 +210,7 @@ func (p *Pending) Wait(result any) error {
 	if m.Error != nil {
 		return m.Error
 	}
+	p.e.mayAnswer(p.method, m.Result)
 	if result == nil {
 		return nil
 	}
@@ -285,6 +292,7 @@ func (e *Editor) read() {
 			return
 		}
 		e.note("← " + clip(string(body), 2000))
+		e.mayCome(m)
 		switch {
 		case m.Method != "" && m.ID != nil:
 			go e.answerRequest(m)
