@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"juliahub-lsp/bundle"
@@ -37,7 +38,7 @@ func environmentDir(dir, home string) string { return bundle.FindEnvironment(dir
 
 // environmentOf finds the environment of a script as the profile wants it.
 func (s *Session) environmentOf(q *request) (environment, error) {
-	if project, manifest, ok := plutoEnvironment(q.text); ok {
+	if project, manifest, ok := plutoEnvironment(q.whole); ok {
 		return environment{project: project, manifest: manifest}.without(q), nil
 	}
 	dir, err := s.environmentDirOf(q)
@@ -137,24 +138,27 @@ func unsavedTexts(in Input) map[string][]byte {
 // plutoHeader begins every Pluto notebook.
 const plutoHeader = "### A Pluto.jl notebook ###"
 
-// plutoEnvironment returns the environment that a Pluto notebook carries.
-func plutoEnvironment(text string) (project, manifest string, ok bool) {
-	if !strings.HasPrefix(text, plutoHeader) {
-		return "", "", false
-	}
-	project, ok = plutoConstant(text, "PLUTO_PROJECT_TOML_CONTENTS")
-	if !ok {
-		return "", "", false
-	}
-	manifest, _ = plutoConstant(text, "PLUTO_MANIFEST_TOML_CONTENTS")
-	return project, manifest, true
+// The last two cells of a notebook hold its environment.
+var (
+	plutoProject  = plutoConstant("PLUTO_PROJECT_TOML_CONTENTS")
+	plutoManifest = plutoConstant("PLUTO_MANIFEST_TOML_CONTENTS")
+)
+
+func plutoConstant(name string) *regexp.Regexp {
+	return regexp.MustCompile(`(?ms)^` + name + ` = """\r?\n(.*?)"""`)
 }
 
-func plutoConstant(text, name string) (string, bool) {
-	_, rest, found := strings.Cut(text, name+` = """`+"\n")
-	if !found {
-		return "", false
+// plutoEnvironment returns the environment that a Pluto notebook carries.
+func plutoEnvironment(text string) (project, manifest string, ok bool) {
+	if !strings.HasPrefix(strings.TrimPrefix(text, "\ufeff"), plutoHeader) {
+		return "", "", false
 	}
-	value, _, found := strings.Cut(rest, `"""`)
-	return value, found
+	found := plutoProject.FindStringSubmatch(text)
+	if found == nil {
+		return "", "", false
+	}
+	if of := plutoManifest.FindStringSubmatch(text); of != nil {
+		manifest = of[1]
+	}
+	return found[1], manifest, true
 }

@@ -32,7 +32,7 @@ type Facts struct {
 func (s *Session) Facts(ctx context.Context, in Input) Facts {
 	q := &request{in: in}
 	if in.File != nil {
-		q.file, q.uri, q.text = in.File.Path, in.File.URI, in.File.Text
+		q.file, q.uri, q.whole = in.File.Path, in.File.URI, in.File.Text
 	}
 	if err := s.resolve(ctx, q); err != nil {
 		return Facts{}
@@ -48,7 +48,7 @@ func (s *Session) factsOf(q *request) Facts {
 		Profiles: q.settings.Profiles, Julia: q.settings.Profile.Julia,
 		Asked: wanted != "" && wanted != "auto", Shared: s.sharedEnvironment(),
 	}
-	if _, _, ok := plutoEnvironment(q.text); ok {
+	if _, _, ok := plutoEnvironment(q.whole); ok {
 		f.Asked = true
 		return f
 	}

@@ -222,7 +222,9 @@ func (s *Session) request(ctx context.Context, kind string, in Input) (*request,
 	}
 	q.whole = q.text
 	if args.Range != nil && kind == track.KindScript {
-		q.text, q.lines = selection(q.text, *args.Range)
+		if q.text, q.lines, err = selection(q.text, *args.Range); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.resolve(ctx, q); err != nil {
 		return nil, err
@@ -256,26 +258,51 @@ func (s *Session) target(in Input) (*Document, error) {
 
 // textOf is what the editor shows of a document, or its file's bytes.
 func textOf(d *Document) (string, error) {
-	if d.Open || d.Path == "" {
-		return d.Text, nil
+	text := d.Text
+	if !d.Open && d.Path != "" {
+		data, err := os.ReadFile(d.Path)
+		if err != nil {
+			return "", fmt.Errorf("read the script: %w", err)
+		}
+		text = string(data)
 	}
-	data, err := os.ReadFile(d.Path)
-	if err != nil {
-		return "", fmt.Errorf("read the script: %w", err)
-	}
-	return string(bytes.TrimPrefix(data, []byte("\ufeff"))), nil
+	return strings.TrimPrefix(text, "\ufeff"), nil
 }
 
 // selection keeps the lines that a range touches, at their places: the lines
 // before become empty, so that line numbers of the job are those of the file.
-func selection(text string, r Range) (string, [2]int) {
-	lines := strings.SplitAfter(text, "\n")
+// Some editors name the end of a selection that was made upwards first.
+func selection(text string, r Range) (string, [2]int, error) {
+	if r.End.Line < r.Start.Line {
+		r.Start, r.End = r.End, r.Start
+	}
+	lines := wholeLines(text)
 	first, last := max(0, r.Start.Line), r.End.Line
 	if last > first && r.End.Character == 0 {
 		last--
 	}
-	first, last = min(first, len(lines)-1), min(last, len(lines)-1)
-	return strings.Repeat("\n", first) + strings.Join(lines[first:last+1], ""), [2]int{first + 1, last + 1}
+	first, last = min(first, len(lines)), min(last, len(lines)-1)
+	code := strings.Join(lines[first:max(first, last+1)], "")
+	if strings.TrimSpace(code) == "" {
+		return "", [2]int{}, argumentError("the selection holds no code")
+	}
+	return strings.Repeat("\n", first) + code, [2]int{first + 1, last + 1}, nil
+}
+
+// wholeLines splits a text after its lines' ends, those that editors know: "\n",
+// "\r\n" and "\r".
+func wholeLines(text string) (lines []string) {
+	for len(text) > 0 {
+		end := strings.IndexAny(text, "\r\n") + 1
+		switch {
+		case end == 0:
+			end = len(text)
+		case strings.HasPrefix(text[end-1:], "\r\n"):
+			end++
+		}
+		lines, text = append(lines, text[:end]), text[end:]
+	}
+	return lines
 }
 
 // resolve finds the settings and the server that count.
