@@ -8,6 +8,7 @@ import (
 	"os"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -40,7 +41,10 @@ type document struct {
 type opening struct {
 	done    chan struct{} // closed when the rest is known
 	differs bool          // the document differs from its file
-	disk    diskState
+
+	mu    sync.Mutex // guards what follows once done is closed
+	disk  diskState
+	wrote *string // the text that the editor wrote since, without telling
 }
 
 // diskState tells one content of a file from another.
@@ -84,17 +88,30 @@ func stateOf(path string, raw []byte) diskState {
 	return state
 }
 
-// hasChanged says whether a file is another than it was.
-func (d diskState) hasChanged(path string) bool {
+// hasChanged says whether a file is another than it was when the editor read or
+// wrote it. One that holds the document's text by now is one that the editor
+// wrote without a word: not all clients tell of savings.
+func (o *opening) hasChanged(path, text string) (changed, saved bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	info, err := os.Stat(path)
 	switch {
 	case err != nil || !info.Mode().IsRegular():
-		return d.exists
-	case d.exists && info.Size() == d.size && info.ModTime().Equal(d.modified):
-		return false
+		return o.disk.exists, false
+	case o.disk.exists && info.Size() == o.disk.size && info.ModTime().Equal(o.disk.modified):
+		return false, o.wrote != nil && *o.wrote == text
 	}
 	raw, err := os.ReadFile(path)
-	return err != nil || !d.exists || sha256.Sum256(raw) != d.sum
+	switch {
+	case err != nil:
+		return true, false
+	case o.disk.exists && sha256.Sum256(raw) == o.disk.sum:
+		return false, o.wrote != nil && *o.wrote == text
+	case !sameText(raw, text):
+		return true, false
+	}
+	o.disk, o.wrote = stateOf(path, raw), &text
+	return false, true
 }
 
 // sameText says whether a file holds a text, apart from a byte-order mark and
@@ -130,7 +147,10 @@ func (d *document) snapshot(ctx context.Context) (commands.Document, error) {
 		URI: d.uri, Path: d.path, Open: true, Text: d.text,
 		Unsaved: d.changed || d.opened.differs,
 	}
-	snap.DiskChanged = snap.Unsaved && d.path != "" && d.opened.disk.hasChanged(d.path)
+	if snap.Unsaved && d.path != "" {
+		changed, saved := d.opened.hasChanged(d.path, d.text)
+		snap.Unsaved, snap.DiskChanged = !saved, changed
+	}
 	return snap, nil
 }
 

@@ -113,6 +113,70 @@ func TestUnsavedDocuments(t *testing.T) {
 	}
 }
 
+// A client that does not tell of its savings leaves every document that was ever
+// edited changed: what it wrote is no one else's change, and nothing to ask about.
+func TestSavedWithoutAWord(t *testing.T) {
+	path := write(t, filepath.Join(t.TempDir(), "pi.jl"), "\ufeffx = 1\r\n")
+	e, _, submit := watching(t, lsptest.Options{Capabilities: map[string]any{}})
+	uri := uriOf(path)
+	e.OpenBuffer(uri, "julia", "x = 1\n")
+	e.SetBuffer(uri, "x = 22\n")
+	if in := submit(map[string]any{"uri": uri}); !in.File.Unsaved || in.File.DiskChanged {
+		t.Errorf("edited: %+v", in.File)
+	}
+	write(t, path, "\ufeffx = 22\r\n")
+	if in := submit(map[string]any{"uri": uri}); in.File.Unsaved || in.File.DiskChanged || len(in.Unsaved) > 0 {
+		t.Errorf("saved: %+v", in.File)
+	}
+	e.SetBuffer(uri, "x = 3\n") // the next one counts from what was saved
+	if in := submit(map[string]any{"uri": uri}); !in.File.Unsaved || in.File.DiskChanged {
+		t.Errorf("edited again: %+v", in.File)
+	}
+	write(t, path, "x = 4\n")
+	if in := submit(map[string]any{"uri": uri}); !in.File.Unsaved || !in.File.DiskChanged {
+		t.Errorf("changed by someone else: %+v", in.File)
+	}
+}
+
+// Documents come and go in any order.
+func TestOddOrder(t *testing.T) {
+	e, r, submit := watching(t, lsptest.Options{})
+	const uri = "untitled:one"
+	text := func() string { t.Helper(); return submit(map[string]any{"uri": uri}).File.Text }
+	e.CloseBuffer(uri)
+	e.SaveBuffer(uri)
+	e.OpenBuffer(uri, "julia", "first")
+	e.OpenBuffer(uri, "julia", "second")
+	if got := text(); got != "second" {
+		t.Errorf("opened twice: %q", got)
+	}
+	e.Change(uri) // no change at all
+	e.Change(uri, map[string]any{"text": "a\nb\n"}, map[string]any{"range": lsptest.Range{}, "text": "x"}, map[string]any{"range": lsptest.Range{End: lsptest.Position{Character: 1}}, "text": ""})
+	if got := text(); got != "a\nb\n" {
+		t.Errorf("changes at once: %q", got)
+	}
+	e.EditBuffer(uri, lsptest.Range{Start: lsptest.Position{Line: 1, Character: 1}, End: lsptest.Position{Character: 1}}, "-")
+	if got := text(); got != "a-\n" {
+		t.Errorf("a range that ends before it begins: %q", got)
+	}
+	e.Notify("textDocument/didSave", map[string]any{"textDocument": map[string]any{"uri": uri}, "text": "saved"})
+	if got := text(); got != "saved" {
+		t.Errorf("saved with its text: %q", got)
+	}
+	e.CloseBuffer(uri)
+	e.CloseBuffer(uri)
+	e.SetBuffer(uri, "late")
+	if err := e.TryExecute("juliahub.submitScript", map[string]any{"uri": uri}, nil); code(err) != -32602 {
+		t.Errorf("closed: %v", err)
+	}
+	e.Notify("notebookDocument/didOpen", map[string]any{"notebookDocument": map[string]any{"uri": "file:///a.ipynb"}, "cellTextDocuments": []any{}})
+	if got := e.Lenses("file:///x.jl"); len(got) == 0 {
+		t.Error("no lenses after all that")
+	}
+	e.Shutdown()
+	r.exit(t, 0)
+}
+
 func TestSelectionInTheClientsEncoding(t *testing.T) {
 	caps := lsptest.Full()
 	caps["general"] = map[string]any{"positionEncodings": []string{"utf-8", "utf-16"}}

@@ -151,10 +151,10 @@ func rangeOf(text string, s span, enc encoding) commands.Range {
 	return commands.Range{Start: at(s.Start), End: at(s.End)}
 }
 
-// edit replaces what a span holds.
+// edit replaces what a span holds, also where its end is named first.
 func edit(text string, s span, with string, enc encoding) string {
 	starts := lineStarts(text)
-	from := offsetOf(text, starts, s.Start, enc)
-	to := max(from, offsetOf(text, starts, s.End, enc))
+	from, to := offsetOf(text, starts, s.Start, enc), offsetOf(text, starts, s.End, enc)
+	from, to = min(from, to), max(from, to)
 	return text[:from] + with + text[to:]
 }

@@ -29,7 +29,8 @@ func TestEdit(t *testing.T) {
 		{"two-byte letters", "éé", at(0, 1, 0, 2), "e", "ée", "eé"},
 		{"beyond the last line", "ab", at(7, 0, 9, 0), "\nc", "ab\nc", "ab\nc"},
 		{"negative", "ab", at(-1, -5, 0, 1), "X", "Xb", "Xb"},
-		{"backwards", "abc", at(0, 2, 0, 1), "X", "abXc", "abXc"},
+		{"backwards", "abc", at(0, 2, 0, 1), "X", "aXc", "aXc"},
+		{"backwards over lines", "ab\ncd\n", at(1, 1, 0, 1), "-", "a-d\n", "a-d\n"},
 		{"empty text", "", at(0, 0, 0, 0), "a", "a", "a"},
 	} {
 		if got := edit(c.text, c.at, c.with, utf16Units); got != c.want16 {
