@@ -148,6 +148,12 @@ func TestProfilesAreActions(t *testing.T) {
 		e.AwaitAction(uri, title)
 	}
 	offered("Submit as script, profile small")
+	selected := lsptest.Range{End: lsptest.Position{Character: 1}}
+	if !slices.ContainsFunc(e.Actions(uri, selected, nil), func(a lsptest.Action) bool {
+		return a.Title == "Submit selection as script, profile small" && strings.Contains(string(a.Command), `"profile":"small","range":{`)
+	}) {
+		t.Error("no selection with a profile")
+	}
 	e.OpenBuffer(hub, "toml", "[profile.small]\nncpu = 2\n[profile.gpu]\nngpu = 1\n")
 	offered("Submit project as appbundle, profile gpu")
 	e.Shutdown()

@@ -114,7 +114,7 @@ func (s *Server) codeAction(_ context.Context, w *world, p *codeActionParams) (a
 		noProject = "the buffer has no file, so no project"
 	}
 	offer.add("Submit project as appbundle", commandBundle, kindJob+".submit.appbundle", target, noProject)
-	s.addProfileActions(&offer, p.TextDocument.URI)
+	s.addProfileActions(&offer, p)
 	s.addSubmitFixes(&offer, w, p)
 	offer.add("Preview job", "juliahub.previewJob", kindJob+".preview.job", target, "")
 	offer.add("Preview bundle", commandPreviewBundle, kindJob+".preview.bundle", target, noProject)
@@ -123,7 +123,8 @@ func (s *Server) codeAction(_ context.Context, w *world, p *codeActionParams) (a
 }
 
 // addProfileActions offers to submit with each profile of the project.
-func (s *Server) addProfileActions(offer *offered, uri string) {
+func (s *Server) addProfileActions(offer *offered, p *codeActionParams) {
+	uri := p.TextDocument.URI
 	path, err := pathOf(uri)
 	if err != nil {
 		return
@@ -131,6 +132,10 @@ func (s *Server) addProfileActions(offer *offered, uri string) {
 	for _, name := range s.advice.profilesOf(path) {
 		args := map[string]any{"uri": uri, "profile": name}
 		offer.add("Submit as script, profile "+plain(name), commandScript, kindJob+".submit.script", args, "")
+		if !p.Range.empty() {
+			offer.add("Submit selection as script, profile "+plain(name), commandScript, kindJob+".submit.selection",
+				map[string]any{"uri": uri, "profile": name, "range": p.Range}, "")
+		}
 		offer.add("Submit project as appbundle, profile "+plain(name), commandBundle, kindJob+".submit.appbundle", args, "")
 	}
 }
@@ -161,7 +166,7 @@ func (s *Server) newestJob(uri string) (commands.Job, bool) {
 // isJulia says whether a URI names a Julia program that can be submitted.
 func (w *world) isJulia(uri string) bool {
 	if d := w.document(uri); d != nil {
-		return d.isJulia() && (d.path != "" || isUntitled(uri))
+		return d.isJulia()
 	}
 	_, err := pathOf(uri)
 	return err == nil && isJuliaName(uri)

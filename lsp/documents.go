@@ -128,9 +128,15 @@ func plainLines(text string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
 }
 
-// isJulia says whether a document is a Julia program: by its name, whatever an
-// editor that does not know the language calls it, or by the language.
-func (d *document) isJulia() bool { return d.language == "julia" || isJuliaName(d.uri) }
+// isJulia says whether a document is a Julia program that can be submitted: a
+// file of this machine by its name, whatever an editor that does not know the
+// language calls it, a buffer without a file also by its language.
+func (d *document) isJulia() bool {
+	if d.path != "" {
+		return isJuliaName(d.path)
+	}
+	return isUntitled(d.uri) && (d.language == "julia" || isJuliaName(d.uri))
+}
 
 // isJuliaName says whether a URI or path has the extension of Julia programs.
 func isJuliaName(name string) bool { return strings.HasSuffix(strings.ToLower(name), ".jl") }

@@ -2,6 +2,7 @@ package lsp
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -204,8 +205,25 @@ func TestArguments(t *testing.T) {
 			t.Errorf("%v: %v", bad, err)
 		}
 	}
+	for command, said := range map[string]string{ // what was meant, and what there is
+		"juliahub.submitscript": `did you mean "juliahub.submitScript"?`, "juliahub.log": `did you mean "juliahub.logs"?`, "other.thing": `"other.thing" is not a command of this server`,
+	} {
+		if err := e.TryExecute(command, nil, nil); code(err) != -32602 || !strings.HasSuffix(err.Error(), said) {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
+	for member, said := range map[string]string{
+		"profil": `did you mean "profile"?: it takes uri, range, profile, settings`, "Uri": `did you mean "uri"?`, "colour": `has no member "colour": it takes uri, range`,
+	} {
+		if err := e.TryExecute("juliahub.submitScript", map[string]any{member: 1}, nil); code(err) != -32602 || !strings.Contains(err.Error(), said) {
+			t.Errorf("%s: %v", member, err)
+		}
+	}
 	for _, params := range []map[string]any{
 		{"command": "juliahub.none"},
+		{"command": "juliahub.submitScript", "arguments": map[string]any{}},
+		{"command": "juliahub.submitScript", "arguments": []any{[]any{}}},
+		{"command": "juliahub.submitScript", "arguments": []any{map[string]any{"range": map[string]any{"start": map[string]any{"lin": 1}}}}},
 		{"command": "juliahub.logs", "arguments": []any{map[string]any{}, map[string]any{}}},
 		{"command": "juliahub.logs", "arguments": []any{nil}},
 	} {
@@ -218,6 +236,20 @@ func TestArguments(t *testing.T) {
 	}
 	if in := submit(map[string]any{"show": false, "settings": map[string]any{"ncpu": 4}}); in.Show {
 		t.Errorf("%+v", in)
+	}
+}
+
+// Nothing said is nothing said, however a client writes that.
+func TestNoArguments(t *testing.T) {
+	inputs := make(chan commands.Input, 1)
+	e, _ := open(t, lsptest.Options{}, func(_ *Server, f *fakeSession) {
+		f.do = func(_ context.Context, _ commands.Command, in commands.Input) (any, error) { inputs <- in; return nil, nil }
+	})
+	for _, arguments := range []string{"null", "[]", "[{}]", `[{"uri":"","range":null,"show":null,"wait":null,"settings":null}]`} {
+		e.Call("workspace/executeCommand", map[string]any{"command": "juliahub.submitScript", "arguments": json.RawMessage(arguments)}, nil)
+		if in := <-inputs; in.File != nil || !in.Show || in.Args.(*commands.SubmitArgs).Range != nil {
+			t.Errorf("%s: %+v", arguments, in)
+		}
 	}
 }
 

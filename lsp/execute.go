@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"context"
 	stdjson "encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"go.lsp.dev/jsonrpc2"
 
 	"juliahub-lsp/commands"
+	"juliahub-lsp/commands/settings"
 )
 
 // executeCommand runs a row of the commands' table. The answer is that
@@ -18,7 +22,7 @@ import (
 func (s *Server) executeCommand(ctx context.Context, w *world, p *executeCommandParams) (any, error) {
 	command, ok := s.command(p.Command)
 	if !ok {
-		return nil, invalidArgument("%q is not a command of this server", clip(p.Command, 100))
+		return nil, invalidArgument("%q is not a command of this server%s", clip(p.Command, 100), s.likelyCommand(p.Command))
 	}
 	args := command.Args()
 	if err := decodeArguments(p, args); err != nil {
@@ -36,6 +40,22 @@ func (s *Server) executeCommand(ctx context.Context, w *world, p *executeCommand
 		return nil, fmt.Errorf("%s: %w", command.Title, err)
 	}
 	return payload(result)
+}
+
+// likelyCommand says which command was meant by one that there is not.
+func (s *Server) likelyCommand(id string) string {
+	ids := make([]string, 0, len(s.table))
+	for _, c := range s.table {
+		ids = append(ids, c.ID)
+	}
+	return didYouMean(settings.Nearest(id, ids))
+}
+
+func didYouMean(near string) string {
+	if near == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", near)
 }
 
 func (s *Server) command(id string) (commands.Command, bool) {
@@ -60,10 +80,26 @@ func decodeArguments(p *executeCommandParams, into any) error {
 	if raw.Kind() != '{' {
 		return invalidArgument("%s takes an object as its argument, not a %s", p.Command, kindName(raw.Kind()))
 	}
-	if err := json.Unmarshal(raw, into, json.RejectUnknownMembers(true)); err != nil {
+	err := json.Unmarshal(raw, into, json.RejectUnknownMembers(true))
+	if semantic, ok := errors.AsType[*json.SemanticError](err); ok && errors.Is(err, json.ErrUnknownName) && semantic.JSONPointer.Parent() == "" {
+		member, known := semantic.JSONPointer.LastToken(), membersOf(into)
+		return invalidArgument("the argument of %s has no member %q%s: it takes %s", p.Command, clip(member, 60),
+			didYouMean(settings.Nearest(member, known)), strings.Join(known, ", "))
+	}
+	if err != nil {
 		return invalidArgument("the argument of %s: %w", p.Command, plainJSONError(err))
 	}
 	return nil
+}
+
+// membersOf are the members that an argument may have, in their order.
+func membersOf(args any) (names []string) {
+	for _, field := range reflect.VisibleFields(reflect.TypeOf(args).Elem()) {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // fillInput adds the editor's state to a command's arguments.

@@ -104,6 +104,127 @@ func TestCodeActions(t *testing.T) {
 	}
 }
 
+// The kinds that a client asks for are taken to the letter. An empty list asks
+// for none in particular.
+func TestOnlyTheKindsAskedFor(t *testing.T) {
+	const uri = "file:///a/pi.jl"
+	e, r := open(t, lsptest.Options{}, nil)
+	r.have(oneJob(commands.StateRunning))
+	e.OpenBuffer(uri, "julia", "x\ny\n")
+	selected := lsptest.Range{End: lsptest.Position{Line: 1}}
+	all := len(e.Actions(uri, selected, nil))
+	for _, c := range []struct {
+		only []string
+		n    int
+	}{
+		{nil, all}, {[]string{}, all}, {[]string{""}, all}, {[]string{"juliahub"}, all}, {[]string{"source", "juliahub.job"}, all},
+		{[]string{"juliahub.job.submit"}, 3}, {[]string{"juliahub.job.submit.selection"}, 1}, {[]string{"quickfix", "juliahub.job.cancel"}, 1},
+		{[]string{"juliahub.job."}, 0}, {[]string{"juliahub.jobs"}, 0}, {[]string{"JuliaHub.job"}, 0}, {[]string{"juliahub.job.cancel.now"}, 0},
+		{[]string{"source"}, 0}, {[]string{"source.fixAll"}, 0}, {[]string{"source.fixAll.juliahub"}, 0}, {[]string{"source.organizeImports"}, 0},
+		{[]string{"quickfix"}, 0}, {[]string{"quickfix.juliahub"}, 0}, {[]string{"refactor", "refactor.extract", "refactor.rewrite"}, 0}, {[]string{"notebook"}, 0},
+		{[]string{"no.such.kind"}, 0}, {[]string{"source.fixAll", "quickfix", "source.organizeImports", "source.addMissingImports"}, 0},
+	} {
+		if got := e.Actions(uri, selected, map[string]any{"only": c.only, "triggerKind": 1}); got == nil || len(got) != c.n {
+			t.Errorf("only %q: %d actions %q, want %d", c.only, len(got), titles(got), c.n)
+		}
+		if got := e.Actions(uri, selected, map[string]any{"only": c.only, "triggerKind": 2}); len(got) > 0 {
+			t.Errorf("only %q, unasked: %q", c.only, titles(got))
+		}
+	}
+	e.Shutdown()
+}
+
+// Whatever a lens does is also an action and an advertised command: not every
+// editor has lenses.
+func TestLensesAreActionsAndCommands(t *testing.T) {
+	const uri = "file:///a/pi.jl"
+	r := serve(t, nil)
+	e := lsptest.Connect(t, r.editor, lsptest.Options{Capabilities: without("textDocument.codeAction.disabledSupport")})
+	t.Cleanup(e.Close)
+	provider, _ := e.Initialize()["executeCommandProvider"].(map[string]any)
+	advertised, _ := provider["commands"].([]any)
+	e.Notify("initialized", map[string]any{})
+	e.OpenBuffer(uri, "julia", "x\n")
+	seen := 0
+	for _, state := range []commands.State{
+		commands.StateBundling, commands.StateUploading, commands.StateSubmitting, commands.StateUnknown, commands.StateSubmitted, commands.StateRunning,
+		commands.StateCompleted, commands.StateFailed, commands.StateStopped, commands.StateRefused, commands.StateCancelled,
+	} {
+		job := oneJob(state)
+		r.have(func(file string) []commands.Job {
+			jobs := job(file)
+			began := time.Now().Add(-55 * time.Minute) // near its limit, so that it can be extended
+			jobs[0].Started = &began
+			return jobs
+		})
+		acts := map[string]bool{}
+		for _, a := range e.Actions(uri, lsptest.Range{}, nil) {
+			var c lsptest.Command
+			if err := json.Unmarshal(a.Command, &c); err != nil {
+				t.Fatal(err)
+			}
+			acts[c.Command] = true
+		}
+		for _, l := range e.Lenses(uri) {
+			seen++
+			if !acts[l.Command.Command] || !slices.Contains(advertised, any(l.Command.Command)) {
+				t.Errorf("%s: %q is a lens alone (%s)", state, l.Command.Title, l.Command.Command)
+			}
+		}
+	}
+	if seen < 50 {
+		t.Errorf("%d lenses", seen)
+	}
+	e.Shutdown()
+}
+
+// What lies elsewhere is not ours: nothing is said about it, and a command on it
+// is refused with a way out.
+func TestDocumentsElsewhere(t *testing.T) {
+	for _, uri := range []string{
+		"vscode-remote://ssh-remote%2Bhost/home/me/a.jl", "http://example.com/a.jl", "https://example.com/a.jl", "git:/home/me/a.jl?%7B%22ref%22%3A%22~%22%7D",
+		"jdt://contents/a.jl", "vsls:/a.jl", "vscode-notebook-cell:/home/me/nb.ipynb#W0sZmlsZQ%3D%3D", "vscode-vfs://github/x/y/a.jl", "ssh://host/a.jl",
+		"file://elsewhere/share/a.jl", "zipfile:///a.zip::a.jl", "a.jl", "/home/me/a.jl", "::", "%",
+	} {
+		if onWindows && strings.HasPrefix(uri, "file:") {
+			continue // a share
+		}
+		e, r, _ := watching(t, lsptest.Options{})
+		e.OpenBuffer(uri, "julia", "x = 1\n")
+		e.SetBuffer(uri, "x = 2\n")
+		e.SaveBuffer(uri)
+		if got := e.Actions(uri, lsptest.Range{End: lsptest.Position{Line: 1}}, nil); got == nil || len(got) > 0 {
+			t.Errorf("%s: actions %q", uri, titles(got))
+		}
+		if got := e.Lenses(uri); got == nil || len(got) > 0 {
+			t.Errorf("%s: lenses %+v", uri, got)
+		}
+		place := map[string]any{"textDocument": map[string]any{"uri": uri}, "position": lsptest.Position{}}
+		var hover any
+		e.Call("textDocument/hover", place, &hover)
+		var items []any
+		e.Call("textDocument/completion", place, &items)
+		if hover != nil || len(items) > 0 {
+			t.Errorf("%s: hover %v, completion %v", uri, hover, items)
+		}
+		for _, command := range []string{"submitScript", "submitAppBundle", "previewJob", "previewBundle", "logs", "cancelJob"} {
+			err := e.TryExecute("juliahub."+command, map[string]any{"uri": uri}, nil)
+			if code(err) != -32602 || !strings.Contains(err.Error(), "not a file on this machine") {
+				t.Errorf("%s of %s: %v", command, uri, err)
+			}
+		}
+		if r.server.anyLensOpen() {
+			t.Errorf("%s: lenses are refreshed for it", uri)
+		}
+		e.CloseBuffer(uri)
+		e.Lenses(uri)
+		if s := e.State(); s.Published > 0 || len(s.Messages) > 0 {
+			t.Errorf("%s: %s", uri, s.String())
+		}
+		e.Shutdown()
+	}
+}
+
 func TestCodeActionsThatCannotBeHad(t *testing.T) {
 	e, _ := open(t, lsptest.Options{}, nil)
 	got := titles(e.Actions("file:///a/pi.jl", lsptest.Range{}, nil))

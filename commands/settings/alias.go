@@ -51,7 +51,7 @@ func checkAlias(template string) error {
 		}
 		known := "{" + strings.Join(Placeholders, "} {") + "}"
 		e := &valueError{message: fmt.Sprintf("{%s} means nothing here; known are %s", m[1], known)}
-		if near := nearest(m[1], Placeholders); near != "" {
+		if near := Nearest(m[1], Placeholders); near != "" {
 			e.message += fmt.Sprintf(". Did you mean {%s}?", near)
 			e.suggestion = quote(strings.ReplaceAll(template, m[0], "{"+near+"}"))
 		}

@@ -205,7 +205,7 @@ func (h *Hub) applyTop(s *Settings, name, dir string) []Problem {
 		}
 	case name == "default-profile" && !slices.Contains(h.Profiles, s.ProfileName):
 		p := h.problem([]string{name}, false, CodeNoProfile, missingProfile(s.ProfileName, h.Profiles))
-		if near := nearest(s.ProfileName, h.Profiles); near != "" {
+		if near := Nearest(s.ProfileName, h.Profiles); near != "" {
 			p.Suggestion = quote(near)
 		}
 		*s = before
@@ -239,7 +239,7 @@ func (h *Hub) unknown(path []string, known []string, top bool) Problem {
 	name := path[len(path)-1]
 	p := h.problem(path, true, CodeHubKey, fmt.Sprintf("There is no key %q here; known are %s.", name, strings.Join(known, ", ")))
 	p.Severity = Warning
-	near := nearest(name, known)
+	near := Nearest(name, known)
 	_, inProfile := lookup(name, true)
 	_, inTop := lookup(name, false)
 	switch {
@@ -354,7 +354,7 @@ func (h *Hub) checkInherits(name string) []Problem {
 	}
 	if h.profile(parent) == nil {
 		p := h.problem(path, false, CodeHubInherits, missingProfile(parent, h.Profiles))
-		if near := nearest(parent, h.Profiles); near != "" && near != name {
+		if near := Nearest(parent, h.Profiles); near != "" && near != name {
 			p.Suggestion = quote(near)
 		}
 		return []Problem{p}

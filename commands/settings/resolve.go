@@ -59,12 +59,12 @@ func chooseProfile(s *Settings, hub *Hub, name, layer string) []Problem {
 	if broken {
 		p.Message = fmt.Sprintf("The profile %q cannot be read: %s is not valid TOML.", name, HubFile)
 	}
-	p.Suggestion = nearest(name, s.Profiles)
+	p.Suggestion = Nearest(name, s.Profiles)
 	return []Problem{p}
 }
 
 func missingProfile(name string, known []string) string {
-	switch near := nearest(name, known); {
+	switch near := Nearest(name, known); {
 	case len(known) == 0:
 		return fmt.Sprintf("There is no profile %q: no %s with profiles counts here.", name, HubFile)
 	case near != "":
@@ -114,7 +114,7 @@ func unknownEditor(unknown []string) []Problem {
 	var problems []Problem
 	for _, name := range unknown {
 		p := Problem{Layer: LayerEditor, Key: name, Code: CodeEditorKey, Severity: Warning, Message: fmt.Sprintf("There is no setting %s.", name)}
-		if near := nearest(name, known); near != "" {
+		if near := Nearest(name, known); near != "" {
 			p.Suggestion = near
 			p.Message = fmt.Sprintf("There is no setting %s. Did you mean %s?", name, near)
 		}

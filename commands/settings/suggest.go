@@ -2,9 +2,9 @@ package settings
 
 import "strings"
 
-// nearest returns the candidate that someone who wrote word most likely meant;
+// Nearest returns the candidate that someone who wrote word most likely meant;
 // "" when none is near.
-func nearest(word string, candidates []string) string {
+func Nearest(word string, candidates []string) string {
 	plain := squash(word)
 	if plain == "" {
 		return ""

@@ -171,7 +171,7 @@ func setChoice(to *string, v any, values ...string) error {
 		return nil
 	}
 	e := fail("%q is not one of %s", s, strings.Join(values, ", "))
-	if near := nearest(s, values); near != "" {
+	if near := Nearest(s, values); near != "" {
 		e.message += fmt.Sprintf(". Did you mean %q?", near)
 		e.suggestion = quote(near)
 	}
@@ -300,7 +300,7 @@ func setLimit(to *int, v any) error {
 		m, ok := parseMinutes(s)
 		if !ok {
 			e := fail("%q is not a time limit: write \"2h\", \"90m\", \"1d\", a number of hours, or \"unlimited\"", v)
-			if near := nearest(s, []string{"unlimited"}); near != "" {
+			if near := Nearest(s, []string{"unlimited"}); near != "" {
 				e.suggestion = quote(near)
 			}
 			return e
@@ -369,7 +369,7 @@ func (k tableValue) read(v any) (map[string]any, valueErrors, error) {
 func unknownField(name string, known []string, in string) *valueError {
 	e := fail("%s has no key %q; known are %s", in, name, strings.Join(known, ", "))
 	e.path, e.onKey, e.unknown = []string{name}, true, true
-	if near := nearest(name, known); near != "" {
+	if near := Nearest(name, known); near != "" {
 		e.message = fmt.Sprintf("%s has no key %q. Did you mean %q?", in, name, near)
 		e.suggestion = near
 	}
