@@ -37,7 +37,8 @@ func (s *Session) SignIn(ctx context.Context, in Input) (SignInAnswer, error) {
 }
 
 // SignOut forgets the token of the server, also for Julia's own package manager.
-func (s *Session) SignOut(ctx context.Context, _ Input) (SignInAnswer, error) {
+// Whoever refreshes the token meanwhile is waited for, but not by the answer.
+func (s *Session) SignOut(ctx context.Context, in Input) (SignInAnswer, error) {
 	server, err := s.serverName(s.userSettings().Server)
 	if err != nil {
 		return SignInAnswer{}, err
@@ -46,8 +47,11 @@ func (s *Session) SignOut(ctx context.Context, _ Input) (SignInAnswer, error) {
 	if err != nil {
 		return SignInAnswer{}, err
 	}
-	defer s.statusChanged()
-	return SignInAnswer{Server: server, State: "signed-out"}, client.SignOut(ctx)
+	signOut := func(ctx context.Context) (SignInAnswer, error) {
+		defer s.statusChanged()
+		return SignInAnswer{Server: server, State: "signed-out"}, client.SignOut(ctx)
+	}
+	return soon(ctx, s, in, SignInAnswer{Server: server, State: "pending"}, signOut, func(SignInAnswer) {})
 }
 
 // errSignInCancelled says that the person called a sign-in off: also for

@@ -243,7 +243,10 @@ func TestArguments(t *testing.T) {
 func TestNoArguments(t *testing.T) {
 	inputs := make(chan commands.Input, 1)
 	e, _ := open(t, lsptest.Options{}, func(_ *Server, f *fakeSession) {
-		f.do = func(_ context.Context, _ commands.Command, in commands.Input) (any, error) { inputs <- in; return nil, nil }
+		f.do = func(_ context.Context, _ commands.Command, in commands.Input) (any, error) {
+			inputs <- in
+			return nil, nil
+		}
 	})
 	for _, arguments := range []string{"null", "[]", "[{}]", `[{"uri":"","range":null,"show":null,"wait":null,"settings":null}]`} {
 		e.Call("workspace/executeCommand", map[string]any{"command": "juliahub.submitScript", "arguments": json.RawMessage(arguments)}, nil)

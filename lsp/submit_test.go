@@ -3,8 +3,16 @@ package lsp_test
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/gofrs/flock"
 
 	"juliahub-lsp/commands"
 	"juliahub-lsp/jobapi/emulator"
@@ -171,4 +179,116 @@ func TestStoryPlutoNotebook(t *testing.T) {
 		}
 	}
 	e.Shutdown()
+}
+
+// timely executes every command of the table and holds it to the second in which
+// it must answer, whatever it answers.
+func timely(t *testing.T, e *lsptest.Editor, uri string, but ...string) {
+	t.Helper()
+	for _, c := range commands.Table() {
+		if slices.Contains(but, c.ID) {
+			continue
+		}
+		arg := map[string]any{"uri": uri}
+		if _, lists := c.Args().(*commands.ListArgs); lists {
+			arg = map[string]any{}
+		}
+		began := time.Now()
+		err := e.TryExecute(c.ID, arg, nil)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("%s took %v (%v)", c.ID, took, err)
+		}
+		if code := failedWith(err); err != nil && (code == 0 || code == -32603) {
+			t.Errorf("%s: %v", c.ID, err)
+		}
+	}
+}
+
+// No command waits for the network, for a person or for a bundle.
+func TestStoryNoCommandWaits(t *testing.T) {
+	t.Parallel()
+	t.Run("the network hangs", func(t *testing.T) {
+		t.Parallel()
+		release := make(chan struct{})
+		d := newDesk(t, func(context.Context, *emulator.Stage) error { <-release; return nil })
+		t.Cleanup(func() { close(release) })
+		d.file("Project.toml", "[deps]\n")
+		uri := d.file("pi.jl", "1\n")
+		e := d.editor(lsptest.Options{Capabilities: plugin()})
+		e.OpenBuffer(uri, "julia", "1\n")
+		e.Execute("juliahub.submitScript", map[string]any{"uri": uri}, nil)
+		e.Await(lsptest.JobIn("running"))
+		if err := d.hub.Inject(emulator.Fault{Kind: emulator.FaultStall, Times: -1}); err != nil {
+			t.Fatal(err)
+		}
+		timely(t, e, uri)
+		e.Shutdown()
+	})
+	t.Run("a sign-in is pending", func(t *testing.T) {
+		t.Parallel()
+		d := newDesk(t, nil)
+		delete(d.env, "JULIAHUB_TOKEN")
+		d.file("Project.toml", "[deps]\n")
+		uri := d.file("pi.jl", "1\n")
+		e := d.editor(lsptest.Options{Capabilities: plugin()})
+		e.OpenBuffer(uri, "julia", "1\n")
+		e.Execute("juliahub.submitScript", map[string]any{"uri": uri}, nil)
+		e.Await(lsptest.Says("Sign in to"))
+		timely(t, e, uri)
+		e.Shutdown()
+	})
+	t.Run("another process refreshes the token", func(t *testing.T) {
+		t.Parallel()
+		d := newDesk(t, nil)
+		delete(d.env, "JULIAHUB_TOKEN")
+		at, err := url.Parse(d.env["JULIA_PKG_SERVER"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(d.env["JULIA_DEPOT_PATH"], "servers", at.Hostname())
+		if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "auth.toml"), []byte("id_token = \"x\"\n"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		lock := flock.New(filepath.Join(dir, "auth.toml.lock"))
+		if err := lock.Lock(); err != nil {
+			t.Fatal(err)
+		}
+		e := d.editor(lsptest.Options{Capabilities: plugin()})
+		began := time.Now()
+		var out commands.SignInAnswer
+		e.Execute("juliahub.signOut", nil, &out)
+		if took := time.Since(began); took > time.Second || out.State != "pending" {
+			t.Errorf("%+v after %v", out, took)
+		}
+		if err := lock.Unlock(); err != nil {
+			t.Fatal(err)
+		}
+		e.Execute("juliahub.signOut", map[string]any{"wait": true}, &out)
+		if _, err := os.Stat(filepath.Join(dir, "auth.toml")); out.State != "signed-out" || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%+v, %v", out, err)
+		}
+		e.Shutdown()
+	})
+	t.Run("the bundle is large", func(t *testing.T) {
+		t.Parallel()
+		d := newDesk(t, nil)
+		d.file("Project.toml", "[deps]\n")
+		d.file("Manifest.toml", "")
+		uri := d.file("pi.jl", "1\n")
+		large := filepath.Join(d.dir, "large.bin")
+		if err := errors.Join(os.WriteFile(large, nil, 0o600), os.Truncate(large, 1<<30)); err != nil {
+			t.Fatal(err)
+		}
+		e := d.editor(lsptest.Options{Capabilities: plugin()})
+		e.OpenBuffer(uri, "julia", "1\n")
+		began := time.Now()
+		var sub commands.Submission
+		e.Execute("juliahub.submitAppBundle", map[string]any{"uri": uri}, &sub)
+		if took := time.Since(began); took > time.Second || sub.State != commands.StateBundling || sub.Job != "" {
+			t.Errorf("%+v after %v", sub, took)
+		}
+		timely(t, e, uri, "juliahub.submitScript", "juliahub.submitAppBundle", "juliahub.rerun") // and the bundle's submission is cancelled
+		e.Await(lsptest.JobIn("cancelled"))
+		e.Shutdown()
+	})
 }
