@@ -34,7 +34,7 @@ func (s *Session) JobState(ctx context.Context, in Input) (Job, error) {
 	if text, err := s.submittedText(r.Submission); err == nil {
 		j.Source = text
 		if r.Range[0] > 0 {
-			j.Source, _ = selection(text, Range{Start: Position{Line: r.Range[0] - 1}, End: Position{Line: r.Range[1] - 1, Character: 1}})
+			j.Source, _, _ = selection(text, Range{Start: Position{Line: r.Range[0] - 1}, End: Position{Line: r.Range[1] - 1, Character: 1}}) // it held code when it was sent
 		}
 	}
 	if in.Show {

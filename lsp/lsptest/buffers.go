@@ -125,6 +125,12 @@ func (e *Editor) AwaitLenses(uri, want string) {
 	})
 }
 
+// AwaitNoLens asks for the lenses of a document until it has none.
+func (e *Editor) AwaitNoLens(uri string) {
+	e.t.Helper()
+	e.ask("lens any more on "+uri, func() bool { return len(e.Lenses(uri)) == 0 })
+}
+
 // ask asks again and again until the answer is there.
 func (e *Editor) ask(what string, answered func() bool) {
 	e.t.Helper()

@@ -422,6 +422,7 @@ func (e *Editor) notified(m message) {
 	case "textDocument/publishDiagnostics":
 		var p struct {
 			URI         string
+			Version     *int
 			Diagnostics []Diagnostic
 		}
 		e.decode(m, &p)
@@ -431,6 +432,9 @@ func (e *Editor) notified(m message) {
 		e.update(func(s *State) {
 			s.Diagnostics[p.URI] = p.Diagnostics
 			s.Published++
+			if p.Version != nil {
+				s.Versioned++
+			}
 		})
 	case "window/showMessage", "window/logMessage":
 		var p Message

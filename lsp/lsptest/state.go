@@ -11,6 +11,7 @@ import (
 type State struct {
 	Diagnostics   map[string][]Diagnostic // by URI
 	Published     int                     // how often diagnostics came
+	Versioned     int                     // how often for a version of a document
 	Messages      []Message
 	Questions     []Question
 	Work          []*Work // progress, in the order of its tokens
