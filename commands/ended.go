@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,37 +97,46 @@ func findFailure(messages []jobapi.LogMessage, paths stacktrace.Paths) *track.Pl
 	if !ok {
 		return lastError(messages)
 	}
-	failure := &track.Place{Message: cleanMessage(trace.Message), Error: true}
-	if place, ok := stacktrace.Locate(trace, paths.Local); ok {
-		failure.File, failure.Line, failure.Col = place.File, place.Line, place.Col
-		failure.EndLine, failure.EndCol = place.EndLine, place.EndCol
-		failure.Related = relatedPlaces(trace, place, paths)
-	}
+	failure := &track.Place{Message: cmp.Or(cleanMessage(trace.Message), "an error without a message"), Error: true}
+	place, _ := stacktrace.Locate(trace, paths.Local)
+	failure.File, failure.Line, failure.Col = place.File, place.Line, place.Col
+	failure.EndLine, failure.EndCol = place.EndLine, place.EndCol
+	failure.Related = relatedPlaces(trace, place, paths)
 	return failure
 }
 
 // mostRelated is how many places of a stack trace are shown beside the one that failed.
 const mostRelated = 5
 
-// relatedPlaces are the other frames of a trace in files that are here: the
-// person's own, and those of packages in the local depot.
+// relatedPlaces are the other frames of a trace in files that are here, the
+// person's own and those of packages in the local depot, and then the expressions
+// in which the including files were, each line once.
 func relatedPlaces(trace stacktrace.Trace, place stacktrace.Place, paths stacktrace.Paths) []track.Place {
+	type line struct {
+		file   string
+		number int
+	}
+	seen := map[line]bool{{place.File, place.Line}: true}
 	var related []track.Place
-	for frame := range trace.AllFrames() {
+	add := func(frame stacktrace.Frame, name string) (more bool) {
 		file, ok := paths.Local(frame.File)
 		if !ok {
 			file, ok = inDepot(paths, frame.File)
 		}
-		if !ok || frame.Line < 1 || file == place.File && frame.Line == place.Line {
-			continue
+		if at := (line{file, frame.Line}); ok && frame.Line > 0 && !seen[at] {
+			seen[at] = true
+			related = append(related, track.Place{File: file, Line: frame.Line, Message: firstLine(name)})
 		}
-		name := frame.Func
-		if name == "" {
-			name = "a frame of the stack trace"
+		return len(related) < mostRelated
+	}
+	for frame := range trace.AllFrames() {
+		if !add(frame, cmp.Or(frame.Func, "a frame of the stack trace")) {
+			return related
 		}
-		related = append(related, track.Place{File: file, Line: frame.Line, Message: firstLine(name)})
-		if len(related) == mostRelated {
-			break
+	}
+	for frame := range trace.AllIn() {
+		if !add(frame, "in the expression that starts here") {
+			return related
 		}
 	}
 	return related

@@ -200,9 +200,11 @@ func (s *Session) addFailure(problems map[string][]Problem, r *track.Record) {
 	if r.File == "" || failure.File == r.File && failure.Line > 0 {
 		return
 	}
-	p := Problem{WholeLine: true, Severity: SeverityError, Code: codeFailed, Job: r.Job, Message: prefix + failure.Message}
+	p := Problem{WholeLine: true, WholeFile: true, Severity: SeverityError, Code: codeFailed, Job: r.Job, Submission: r.Submission, Message: prefix + failure.Message}
 	if failure.File != "" {
 		p.Related = []Related{{Path: failure.File, Line: max(0, failure.Line-1), Message: "failed here"}}
+	} else {
+		p.Related = relatedOf(&failure)
 	}
 	problems[r.File] = append(problems[r.File], p)
 }
@@ -214,8 +216,13 @@ func placeProblem(place *track.Place, r *track.Record) Problem {
 		p.EndLine = max(line, place.EndLine-1)
 		p.Col, p.EndCol = max(0, place.Col-1), max(0, place.EndCol-1)
 	}
-	for _, other := range place.Related {
-		p.Related = append(p.Related, Related{Path: other.File, Line: max(0, other.Line-1), Message: other.Message})
-	}
+	p.Related = relatedOf(place)
 	return p
+}
+
+func relatedOf(place *track.Place) (related []Related) {
+	for _, other := range place.Related {
+		related = append(related, Related{Path: other.File, Line: max(0, other.Line-1), Message: other.Message})
+	}
+	return related
 }

@@ -48,6 +48,11 @@ func (s *Session) Remap(path, text string, problems []Problem, textOf func(path 
 			moved = append(moved, p)
 			continue
 		}
+		if p.WholeFile {
+			p.Related = s.movedRelated(p, textOf)
+			moved = append(moved, p)
+			continue
+		}
 		drift, ok := drifts[p.Submission]
 		if !ok {
 			if now == nil {

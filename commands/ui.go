@@ -93,7 +93,10 @@ type Problem struct {
 	// Submission is set when the lines are those of what was submitted, and
 	// columns its characters: Session.Remap finds them in the text of now.
 	Submission string
-	Related    []Related
+	// WholeFile: it is about the file, on its first line whatever that says; only
+	// the places that explain it move.
+	WholeFile bool
+	Related   []Related
 }
 
 // Related is another place that explains a Problem.

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // escapes are terminal control sequences: colours (CSI) and links (OSC).
@@ -33,17 +34,24 @@ func fromWorker(s string) (worker, text string) {
 }
 
 // unbox removes the frame that Julia's logger draws around a record's lines
-// ("│ ") and the brackets around repeated frames (from 1.13), and says which
-// character it was.
-func unbox(s string) (box rune, text string) {
-	trimmed := strings.TrimLeft(s, " ")
-	for _, r := range "│┌└├╰" {
-		if rest, ok := strings.CutPrefix(trimmed, string(r)); ok {
-			return r, rest
+// ("│ "), the brackets around repeated frames (from 1.13), and what they stand
+// in: the frame around the output of a precompilation, the brackets of an outer
+// cycle. It says how many they were, and which character the innermost, and
+// takes at most that many.
+func unbox(s string, most int) (depth int, box rune, text string) {
+	for ; depth < most; depth++ {
+		trimmed := strings.TrimLeft(s, " ")
+		r, size := utf8.DecodeRuneInString(trimmed)
+		if !strings.ContainsRune("│┌└├╰", r) || r == utf8.RuneError {
+			break
 		}
+		box, s = r, trimmed[size:]
 	}
-	return 0, s
+	return depth, box, s
 }
+
+// maxBoxes is how many frames and brackets may stand around a line.
+const maxBoxes = 8
 
 // indentOf counts the spaces before the text.
 func indentOf(s string) int { return len(s) - len(strings.TrimLeft(s, " ")) }
@@ -91,21 +99,22 @@ func atLine(s string) (Frame, bool) {
 	if !ok {
 		return Frame{}, false
 	}
-	if i := strings.IndexByte(s, ' '); i > 0 && isModule(s[:i]) {
-		if f, ok := location(s[i+1:]); ok {
-			return f, true
+	if m := moduleName.FindStringIndex(s); m != nil {
+		rest := s[m[1]:]
+		// A path may begin with a word and a space as well. Modules begin with a
+		// capital letter by custom; where they do not, only a whole path tells.
+		if c := s[0]; c >= 'A' && c <= 'Z' || c >= 0x80 || strings.Contains(s[:m[1]], `"`) || pathStart(rest) {
+			if f, ok := location(rest); ok {
+				return f, true
+			}
 		}
 	}
 	return location(s)
 }
 
-// isModule tells a module's name from the first word of a path with spaces.
-func isModule(word string) bool {
-	if strings.HasPrefix(word, `var"`) {
-		return true
-	}
-	return word[0] >= 'A' && (word[0] <= 'Z' || word[0] >= 0x80) && !strings.ContainsAny(word, `/\:`)
-}
+// moduleName is a module with the space behind it: names with dots between them,
+// of which any may be one that is quoted, such as Main.var"##1#2".
+var moduleName = regexp.MustCompile(`^(?:[A-Za-z0-9_!.]|[^\x00-\x7f]|var"(?:[^"\\]|\\.)*")+ `)
 
 // pathStart reports whether s begins as absolute paths and Base's own do.
 func pathStart(s string) bool {
@@ -122,6 +131,11 @@ func location(s string) (Frame, bool) {
 	s, f.Inlined = strings.CutSuffix(s, " [inlined]")
 	var ok bool
 	f.File, f.Line, ok = fileLine(s)
+	// A frame that says where in its line it is says so in a unit of its own:
+	// the line alone counts.
+	if file, line, more := fileLine(f.File); more && strings.HasSuffix(file, ".jl") {
+		f.File, f.Line = file, line
+	}
 	return f, ok
 }
 
@@ -174,7 +188,9 @@ func clip(s string) string {
 var (
 	signalLine = regexp.MustCompile(`^(?:\[\d+\] )?signal \(?\d+|^Exception: EXCEPTION_|^fatal: error thrown`)
 	// testLine is how Test reports a test that failed or threw, with its place.
-	testLine    = regexp.MustCompile(`(?:^|: )(?:Test Failed|Error During Test) at (\S.*:\d+)$`)
+	testLine = regexp.MustCompile(`(?:^|: )(?:Test Failed|Error During Test) at (\S.*:\d+)$`)
+	// failedDeps is how Pkg, and using since Julia 1.11, sum up a precompilation.
+	failedDeps  = regexp.MustCompile(`^The following \d+ (?:direct )?dependenc(?:y|ies) failed to precompile:`)
 	aroundPlace = regexp.MustCompile(`^syntax: .* around (\S.*:\d+)$`)
 	causedBy    = regexp.MustCompile(`^caused by(?: \[exception \d+\]$|: )`)
 	repeated    = regexp.MustCompile(`^--- the (?:above|last) |^\.\.\. \(the last \d+ lines are repeated|^─+ repeated \d+ time|^\.\.\.and \d+ more exception`)
@@ -187,13 +203,13 @@ var (
 // fold removes what Julia puts before the exception's own text.
 func fold(s string) string {
 	for {
-		rest, ok := strings.CutPrefix(s, "LoadError: ")
+		rest, ok := strings.CutPrefix(s, "LoadError:")
 		if !ok {
-			rest, ok = strings.CutPrefix(s, "InitError: ")
+			rest, ok = strings.CutPrefix(s, "InitError:")
 		}
-		if !ok {
+		if !ok || rest != "" && rest[0] != ' ' { // an exception may say nothing at all
 			return s
 		}
-		s = rest
+		s = strings.TrimPrefix(rest, " ")
 	}
 }

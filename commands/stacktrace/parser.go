@@ -118,7 +118,7 @@ func link(all []numberedTrace) []numberedTrace {
 				sum.Causes = append(sum.Causes, n.trace)
 			}
 			continue
-		case strings.HasPrefix(n.trace.Message, "Failed to precompile "):
+		case strings.HasPrefix(n.trace.Message, "Failed to precompile "), failedDeps.MatchString(n.trace.Message):
 			if first > 0 && out[first-1].trace.placed() {
 				first--
 			}
@@ -137,9 +137,18 @@ func link(all []numberedTrace) []numberedTrace {
 			causes = append(causes, c.trace)
 		}
 		n.trace.Causes = append(causes, n.trace.Causes...)
+		n.trace.tellCause()
 		out = append(out[:first], n)
 	}
 	return out
+}
+
+// tellCause lets a trace that lists what did not precompile say why, where that
+// was printed.
+func (t *Trace) tellCause() {
+	if len(t.Causes) > 0 && failedDeps.MatchString(t.Message) {
+		t.Message = t.Causes[0].Message
+	}
 }
 
 // failedTest reports whether a trace may be that of a test; the line that says
@@ -174,6 +183,7 @@ type writer struct {
 	candidates bool     // inside a MethodError's list of methods, which look like frames
 	picture    *syntax
 	box        rune     // which character frames the line in hand, 0 = none
+	boxes      int      // how many there are
 	warns      bool     // inside a record that Julia's logger framed and that is no error
 	before     []string // the record's lines that may be the message of a trace without a header
 	previous   string   // the last such line of the record before
@@ -188,8 +198,21 @@ type level struct {
 	// stacked: a "Stacktrace:" was seen, or bare frames; the next "Stacktrace:"
 	// is that of a wrapper around this exception.
 	stacked bool
-	signal  bool // the process was killed: bare frames follow the expression
-	boxed   bool // Julia's logger framed it as part of a record
+	// headed: what comes are frames, because a "Stacktrace:" or a signal says so
+	// or the log's start is missing.
+	headed bool
+	loose  *loose // since frames came without; nil = none did
+	signal bool   // the process was killed: bare frames follow the expression
+	boxed  bool   // Julia's logger framed it as part of a record
+}
+
+// loose is what came since a line that looks like a frame, where none was
+// announced: up to Julia 1.5 the stack of another task or process, else part of
+// the exception's message.
+type loose struct {
+	lines    []string
+	from     int  // how many frames the trace had before
+	numbered bool // the first one had a number
 }
 
 // newRecord starts a log message.
@@ -205,13 +228,13 @@ func (w *writer) line(s string, at time.Time) {
 	if w.picture != nil && w.inPicture(s) {
 		return
 	}
-	box, text := unbox(s)
+	depth, box, text := unbox(s, maxBoxes)
 	indent := indentOf(text)
 	text = strings.TrimSpace(text)
 	if text == "" {
 		return
 	}
-	if w.box = box; box == '┌' {
+	if w.box, w.boxes = box, depth; box == '┌' {
 		w.warns = !strings.HasPrefix(text, "Error: ")
 	}
 	switch {
@@ -235,13 +258,19 @@ func (w *writer) header(box rune, text string, at time.Time) bool {
 	case record:
 		w.start(strings.TrimPrefix(text, "Error: "), 0, at)
 	case text == "ERROR:", strings.HasPrefix(text, "ERROR: "):
-		w.start(strings.TrimSpace(text[len("ERROR:"):]), 0, at)
+		said := strings.TrimSpace(text[len("ERROR:"):])
+		if len(w.open) > 0 && w.open[0].sumsUp() {
+			w.popTo(-1)
+			w.cause(Nested, 0, said)
+			break
+		}
+		w.start(said, 0, at)
 		w.open[0].trace.Uncaught = true
 	case strings.HasPrefix(text, "Unhandled Task ERROR: "):
 		w.start(strings.TrimPrefix(text, "Unhandled Task ERROR: "), 0, at)
 	case signalLine.MatchString(text):
 		w.start(text, 0, at)
-		w.open[0].trace.Uncaught, w.open[0].signal = true, true
+		w.open[0].trace.Uncaught, w.open[0].signal, w.open[0].headed = true, true, true
 	default:
 		return w.test(text, at)
 	}
@@ -291,7 +320,7 @@ func (w *writer) startAfter(indent int, at time.Time) {
 		said = []string{w.previous}
 	}
 	w.start("", indent, at)
-	w.open[0].message = said
+	w.open[0].message, w.open[0].headed = said, true
 }
 
 // looksLikeFrame tells "[2] f at a.jl:3" and "[2] f(x)" from "[2] of 5 done".
@@ -349,10 +378,16 @@ func (w *writer) inside(text string, indent int) {
 			at.Func, at.Repeats = w.pending.Func, max(w.pending.Repeats, at.Repeats)
 			*w.pending = at
 			w.flush()
+			w.top().keepLoose(text)
 			return
 		}
 	}
-	if w.structure(text, indent) || w.frame(text, indent) {
+	if w.structure(text, indent) {
+		w.foreign = 0
+		return
+	}
+	w.top().keepLoose(text)
+	if w.frame(text, indent) {
 		w.foreign = 0
 		return
 	}
@@ -361,9 +396,45 @@ func (w *writer) inside(text string, indent int) {
 		return
 	}
 	w.remember(text)
-	if w.foreign++; w.foreign > maxForeign {
+	most := maxForeign
+	if w.top().loose != nil {
+		most = maxMessage // it may be the message still
+	}
+	if w.foreign++; w.foreign > most {
 		w.finish()
 	}
+}
+
+// keepLoose keeps a line that may turn out to be part of the message.
+func (l *level) keepLoose(text string) {
+	if l.loose != nil && len(l.loose.lines) < maxMessage {
+		l.loose.lines = append(l.loose.lines, clip(text))
+	}
+}
+
+// loosen notes that a line looks like a frame.
+func (l *level) loosen(text string, numbered bool) {
+	if !l.headed && l.loose == nil {
+		l.loose = &loose{lines: []string{clip(text)}, from: len(l.trace.Frames), numbered: numbered}
+	}
+}
+
+// settle decides what the frames were that nothing announced, and reports whether
+// they were none. A stack that an old Julia printed had no numbers, and went down
+// to where Julia itself starts a task.
+func (l *level) settle() (dropped bool) {
+	loose := l.loose
+	if l.loose = nil; loose == nil {
+		return false
+	}
+	from := min(loose.from, len(l.trace.Frames))
+	if !loose.numbered && slices.ContainsFunc(l.trace.Frames[from:], func(f Frame) bool { return ownFile(f.File) }) {
+		return false
+	}
+	l.trace.Frames = l.trace.Frames[:from]
+	l.message = slices.Concat(l.message, loose.lines)
+	l.stacked = false
+	return true
 }
 
 // structure takes the lines between messages and frames.
@@ -384,8 +455,10 @@ func (w *writer) structure(text string, indent int) bool {
 		w.popTo(indent)
 		w.cause(Nested, indent, strings.TrimPrefix(text, "nested task error: "))
 	case strings.HasPrefix(text, "# Error @ "):
-		w.picture, _ = syntaxHeader(text)
-		return w.picture != nil
+		if w.picture, _ = syntaxHeader(text); w.picture == nil {
+			return false
+		}
+		w.picture.indent, w.picture.boxes = indent, w.boxes
 	case repeated.MatchString(text), strings.HasPrefix(text, "during initialization of module "),
 		strings.HasPrefix(text, "Some type information was truncated."),
 		strings.HasPrefix(text, "unknown function (ip: "), strings.HasSuffix(text, " (unknown line)"):
@@ -398,6 +471,12 @@ func (w *writer) structure(text string, indent int) bool {
 // stacktrace takes the line before the frames.
 func (w *writer) stacktrace(indent int) {
 	w.popTo(indent)
+	if w.top().settle() {
+		w.foreign, w.before = 0, nil
+	}
+	if w.open[0].sumsUp() && len(w.top().trace.In) > 0 {
+		w.popTo(-1) // what it sums up is said
+	}
 	if w.foreign > 0 && w.top().stacked {
 		w.startAfter(indent, w.open[0].trace.Time) // another exception's, its header is among the output before
 	}
@@ -410,8 +489,14 @@ func (w *writer) stacktrace(indent int) {
 			t.wrap()
 		}
 	}
-	t.stacked = true
+	t.stacked, t.headed = true, true
 	w.mode, w.last, w.candidates = stack, 0, false
+}
+
+// sumsUp reports whether an exception tells of packages that failed to precompile,
+// each with what its process printed, and its own stack has not come yet.
+func (l *level) sumsUp() bool {
+	return !l.headed && len(l.message) > 0 && failedDeps.MatchString(fold(l.message[0]))
 }
 
 // wrap makes what was read so far the nested cause of the exception that passed
@@ -445,6 +530,7 @@ func (w *writer) frame(text string, indent int) bool {
 			return false // another trace's
 		}
 		w.flush()
+		w.top().loosen(text, true)
 		w.mode, w.last, w.top().stacked = stack, n, true
 		if f, old := oneLine(rest); old {
 			w.put(f)
@@ -459,6 +545,7 @@ func (w *writer) frame(text string, indent int) bool {
 	}
 	f, ok := oneLine(text)
 	if ok {
+		w.top().loosen(text, false)
 		w.put(f)
 		w.mode, w.top().stacked = stack, true
 	}
@@ -484,7 +571,8 @@ func (w *writer) flush() {
 
 // inPicture feeds the picture of a syntax error.
 func (w *writer) inPicture(s string) bool {
-	base := min(w.top().indent, indentOf(s))
+	_, _, s = unbox(s, w.picture.boxes) // no more: the markers are of such characters
+	base := min(w.picture.indent, indentOf(s))
 	if text := strings.TrimSpace(s); text == "Stacktrace:" || strings.HasPrefix(text, "# Error @ ") {
 		w.endPicture()
 		return false
@@ -526,6 +614,9 @@ func (w *writer) say(text string) {
 
 // build makes the trace with its causes.
 func (l *level) build() Trace {
+	now := *l // more lines may come
+	l = &now
+	l.settle()
 	t := l.trace
 	t.Message = fold(strings.Join(l.message, "\n"))
 	t.Frames, t.In = slices.Clone(t.Frames), slices.Clone(t.In)
@@ -538,10 +629,21 @@ func (l *level) build() Trace {
 	for _, c := range l.causes {
 		t.Causes = append(t.Causes, c.build())
 	}
+	t.tellCause()
 	// Since Julia 1.6 what a task failed with stands below, up to 1.5 behind it.
 	const failed = "TaskFailedException"
-	if t.Message == failed && len(t.Causes) > 0 && t.Causes[0].Kind == Nested {
-		t.Message = strings.TrimSuffix(failed+":\n"+strings.TrimPrefix(t.Causes[0].Message, failed+":\n"), ":\n")
+	if strings.HasSuffix(t.Message, failed) && len(t.Causes) > 0 && t.Causes[0].Kind == Nested {
+		t.Message = strings.TrimSuffix(t.Message+":\n"+tail(t.Causes[0].Message, t.Message, failed), ":\n")
 	}
 	return t
+}
+
+// tail is a message without the first of the beginnings that it has.
+func tail(message string, beginnings ...string) string {
+	for _, b := range beginnings {
+		if rest, ok := strings.CutPrefix(message, b+":\n"); ok {
+			return rest
+		}
+	}
+	return message
 }

@@ -25,6 +25,11 @@ type Paths struct {
 // Julia's own, its standard libraries, packages and artifacts in a depot.
 var foreign = regexp.MustCompile(`/(?:stdlib/v\d+\.\d+|packages/[^/]+/[A-Za-z0-9]{4,5}|share/julia|julia/base|opt/juliahub|artifacts/[0-9a-f]{40})/`)
 
+// ownFile reports whether a path is that of Julia's own code, as it prints it.
+func ownFile(file string) bool {
+	return strings.HasPrefix(file, "./") || strings.HasPrefix(file, `.\`) || foreign.MatchString(strings.ReplaceAll(file, `\`, "/"))
+}
+
 // depotPath is a package's place in a depot.
 var depotPath = regexp.MustCompile(`/(packages/[^/]+/[A-Za-z0-9]{4,5}/.+)$`)
 
@@ -37,12 +42,7 @@ func (p Paths) Local(remote string) (string, bool) {
 		return p.Code, true
 	}
 	if !absolute {
-		// Julia's own files are printed as ./error.jl or task.jl.
-		if !strings.Contains(remote, "/") {
-			return "", false
-		}
-		local, ok := p.Files[remote]
-		return local, ok
+		return p.relative(remote)
 	}
 	limit := 0
 	if at := foreign.FindStringIndex(remote); at != nil {
@@ -65,6 +65,27 @@ func (p Paths) Local(remote string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// relative maps a path that names no place of its own, as what was started or
+// included by such a path is called: from the bundle's root or its parent. Julia's
+// own files are printed as ./error.jl, task.jl or strings/io.jl.
+func (p Paths) relative(remote string) (string, bool) {
+	if !strings.Contains(remote, "/") || strings.HasPrefix(remote, "./") {
+		return "", false
+	}
+	remote = path.Clean(remote)
+	for strings.HasPrefix(remote, "../") {
+		remote = remote[len("../"):]
+	}
+	if remote == "code.jl" {
+		return "", false // our driver, next to the bundle
+	}
+	local, ok := p.Files[remote]
+	if dir, rest, _ := strings.Cut(remote, "/"); !ok && (dir == p.Name || dir == "appbundle") {
+		local, ok = p.Files[rest]
+	}
+	return local, ok
 }
 
 // driver tells our driver from a file code.jl at the bundle's root.

@@ -8,6 +8,7 @@ package stacktrace
 
 import (
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -109,14 +110,12 @@ func Failure(traces []Trace) (Trace, bool) {
 // exception handler was handling comes last. local maps a path as Julia printed
 // it to a local file.
 func Locate(t Trace, local func(remote string) (string, bool)) (Place, bool) {
-	for _, list := range []iter.Seq[Frame]{t.AllFrames(), t.allIn()} {
-		for f := range list {
-			if f.Line < 1 {
-				continue
-			}
-			if file, ok := local(f.File); ok {
-				return Place{File: file, Line: f.Line, Col: f.Col, EndLine: f.EndLine, EndCol: f.EndCol}, true
-			}
+	for f := range t.each(func(t Trace) []Frame { return slices.Concat(t.Frames, t.In) }) {
+		if f.Line < 1 {
+			continue
+		}
+		if file, ok := local(f.File); ok {
+			return Place{File: file, Line: f.Line, Col: f.Col, EndLine: f.EndLine, EndCol: f.EndCol}, true
 		}
 	}
 	return Place{}, false
@@ -128,7 +127,8 @@ func (t Trace) AllFrames() iter.Seq[Frame] {
 	return t.each(func(t Trace) []Frame { return t.Frames })
 }
 
-func (t Trace) allIn() iter.Seq[Frame] {
+// AllIn yields, in the same order, the "in expression starting at" places.
+func (t Trace) AllIn() iter.Seq[Frame] {
 	return t.each(func(t Trace) []Frame { return t.In })
 }
 

@@ -22,6 +22,8 @@ type syntax struct {
 	multi bool     // there was an upper marker
 	gap   bool     // Julia left lines out: the end's line is unknown
 	note  string
+
+	indent, boxes int // where the picture's lines begin: behind a record's frame, and spaces
 }
 
 // syntaxHeader reads "# Error @ FILE:L:C".
