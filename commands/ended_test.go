@@ -83,6 +83,27 @@ func TestFailureWithoutATrace(t *testing.T) {
 	}
 }
 
+// What was being read or run counts where no frame is the person's own, each line once.
+func TestFailureInsideNestedFiles(t *testing.T) {
+	paths := stacktrace.Paths{Name: "proj", Files: map[string]string{"a.jl": "/home/ada/proj/a.jl", "b.jl": "/home/ada/proj/b.jl"}}
+	failure := findFailure(said(
+		"ERROR: LoadError: LoadError: ",
+		"Stacktrace:",
+		" [1] error() at ./error.jl:42",
+		" [2] @check(::LineNumberNode, ::Module, ::Any) at /home/jovyan/.julia/packages/Check/abcde/src/Check.jl:7",
+		"in expression starting at /home/jovyan/proj/b.jl:4",
+		"in expression starting at /home/jovyan/proj/a.jl:9",
+		"in expression starting at /home/jovyan/proj/a.jl:9",
+		"in expression starting at /home/jovyan/code.jl:40",
+	), paths)
+	if failure == nil || failure.File != "/home/ada/proj/b.jl" || failure.Line != 4 || failure.Message != "an error without a message" {
+		t.Fatalf("%+v", failure)
+	}
+	if len(failure.Related) != 1 || failure.Related[0].File != "/home/ada/proj/a.jl" || failure.Related[0].Line != 9 {
+		t.Errorf("related: %+v", failure.Related)
+	}
+}
+
 func TestWarningsStandAtTheirLines(t *testing.T) {
 	paths := stacktrace.Paths{Name: "job", Files: map[string]string{"a.jl": "/home/ada/a.jl"}}
 	warn, info := 1000, 0

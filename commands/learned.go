@@ -13,7 +13,7 @@ import (
 // whole: why it failed, and which Julia ran it.
 func learn(r *track.Record, log []jobapi.LogMessage) {
 	if r.State == track.Failed && r.Failure != nil {
-		r.Reason = firstLine(r.Failure.Message)
+		r.Reason = headline(r.Failure.Message)
 	}
 	if julia := juliaOf(log); julia != "" {
 		r.Julia = julia

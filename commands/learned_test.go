@@ -36,3 +36,17 @@ func TestLearn(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+func TestHeadline(t *testing.T) {
+	for message, want := range map[string]string{
+		"boom\nand more":                                    "boom",
+		"ParseError:\nExpected `)`":                         "ParseError: Expected `)`",
+		"On worker 2:\nDomainError with -1.0:\n  bad\nmore": "On worker 2: DomainError with -1.0: bad",
+		"StackOverflowError:":                               "StackOverflowError",
+		"":                                                  "",
+	} {
+		if got := headline(message); got != want {
+			t.Errorf("%q: %q, want %q", message, got, want)
+		}
+	}
+}

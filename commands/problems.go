@@ -212,9 +212,9 @@ func (s *Session) addFailure(problems map[string][]Problem, r *track.Record) {
 func placeProblem(place *track.Place, r *track.Record) Problem {
 	line := max(0, place.Line-1)
 	p := Problem{Line: line, EndLine: line, WholeLine: place.EndCol == 0, Message: place.Message, Job: r.Job, Submission: r.Submission}
+	p.Col = max(0, place.Col-1)
 	if place.EndCol > 0 {
-		p.EndLine = max(line, place.EndLine-1)
-		p.Col, p.EndCol = max(0, place.Col-1), max(0, place.EndCol-1)
+		p.EndLine, p.EndCol = max(line, place.EndLine-1), place.EndCol-1
 	}
 	p.Related = relatedOf(place)
 	return p

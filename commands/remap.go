@@ -102,12 +102,13 @@ func movedTo(p Problem, drift stacktrace.Drift, lines []string) (Problem, bool) 
 	if p.EndLine > p.Line {
 		if last, ok = drift.Line(p.EndLine + 1); !ok || last < line || last > len(lines) {
 			// Its end was changed: where it begins is still true.
-			last, p.WholeLine, p.Col, p.EndCol = line, true, utf16Col(lines[line-1], p.Col), 0
+			last, p.WholeLine, p.EndCol = line, true, 0
 		}
 	}
 	p.Line, p.EndLine = line-1, last-1
+	p.Col = utf16Col(lines[p.Line], p.Col)
 	if !p.WholeLine {
-		p.Col, p.EndCol = utf16Col(lines[p.Line], p.Col), utf16Col(lines[p.EndLine], p.EndCol)
+		p.EndCol = utf16Col(lines[p.EndLine], p.EndCol)
 	}
 	return p, true
 }

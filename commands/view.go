@@ -430,7 +430,7 @@ func headline(text string) string {
 		}
 		said += " "
 	}
-	return firstLine(said)
+	return firstLine(strings.TrimSuffix(strings.TrimSpace(said), ":"))
 }
 
 func firstLine(text string) string {
@@ -457,7 +457,7 @@ func (s *Session) sayEnd(r *track.Record, v *view) {
 		s.cfg.UI.Say(s.ctx, Info, name+" completed.")
 	case track.Failed:
 		text := name + " failed"
-		if message := firstLine(failureText(r)); message != "" {
+		if message := headline(failureText(r)); message != "" {
 			text += ": " + message
 		}
 		s.cfg.UI.Say(s.ctx, Error, text)

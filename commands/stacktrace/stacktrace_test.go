@@ -520,7 +520,7 @@ func BenchmarkHostile(b *testing.B) {
 	}
 }
 
-// FuzzParse looks for panics, and that reading in pieces finds the same.
+// FuzzParse looks for panics, and for places that cannot be.
 func FuzzParse(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*/*.txt")
 	for _, name := range files {
@@ -533,8 +533,11 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		whole := Parse([]Line{{Text: text}})
 		for _, tr := range whole {
-			Locate(tr, bundlePaths.Local)
-			Locate(tr, scriptPaths.Local)
+			for _, local := range []func(string) (string, bool){bundlePaths.Local, scriptPaths.Local, func(remote string) (string, bool) { return remote, true }} {
+				if at, ok := Locate(tr, local); ok && !possible(at) {
+					t.Errorf("impossible: %+v", at)
+				}
+			}
 		}
 		p := NewParser(2)
 		for _, l := range ways(text)["lines"] {
@@ -542,6 +545,14 @@ func FuzzParse(f *testing.F) {
 			p.Traces()
 		}
 	})
+}
+
+// possible reports whether a place is one, and its range goes forward.
+func possible(at Place) bool {
+	if at.File == "" || at.Line < 1 || at.Col < 0 || at.EndLine < 0 || at.EndCol < 0 {
+		return false
+	}
+	return at.EndCol == 0 || at.Col > 0 && (at.EndLine > at.Line || at.EndLine == at.Line && at.EndCol > at.Col)
 }
 
 // ways gives a text as one record, and as one record per line.
