@@ -388,7 +388,7 @@ func (s *Session) ListJobs(ctx context.Context, in Input) (JobList, error) {
 
 func (s *Session) jobList(server string, client Client, jobs []*jobapi.Job, folders []string) JobList {
 	s.readLedger()
-	ours := map[string]track.Record{}
+	ours := map[string]*track.Record{}
 	for _, r := range s.ledger.All() {
 		if r.Job != "" {
 			ours[r.Job] = r

@@ -23,7 +23,7 @@ type knownJob struct {
 // whoever keeps what was made of one can tell by its address. Cached state
 // only: it never waits.
 func (s *Session) KnownJobs() []*Job {
-	records := s.ledger.View()
+	records := s.ledger.All()
 	percents := s.percents()
 	s.known.mu.Lock()
 	defer s.known.mu.Unlock()

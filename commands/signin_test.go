@@ -85,7 +85,7 @@ func TestRefusedSubmissionWaitsForTheSignIn(t *testing.T) {
 	}
 	path := w.write("a.jl", "1\n")
 	s, ui := w.session()
-	var meanwhile []track.Record
+	var meanwhile []*track.Record
 	windows := 0
 	ui.opened = func(page string) {
 		if windows++; windows == 2 {

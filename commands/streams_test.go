@@ -195,7 +195,7 @@ func TestRecordIsOnDiskBeforeTheFirstByte(t *testing.T) {
 		w := newWorld(t, emulator.Config{})
 		w.state = filepath.Join(w.state, "of", "a", "new", "computer")
 		var mu sync.Mutex
-		var found []track.Record
+		var found []*track.Record
 		sent := 0
 		w.tap(t, func(first []byte) {
 			if !bytes.HasPrefix(first, []byte("POST /juliaruncloud/submit_job")) {

@@ -217,7 +217,7 @@ func (s *Session) JobsOf(file string) []Job {
 	records := s.ledger.Select(func(r *track.Record) bool { return r.File == file || (r.File == "" && r.URI == file) })
 	jobs := make([]Job, 0, len(records))
 	for i := range records {
-		jobs = append(jobs, s.withPercent(s.jobOf(&records[i])))
+		jobs = append(jobs, s.withPercent(s.jobOf(records[i])))
 	}
 	return jobs
 }

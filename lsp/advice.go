@@ -19,6 +19,8 @@ import (
 const (
 	// advicePause is how long typing rests before advice on the text is made.
 	advicePause = 300 * time.Millisecond
+	// adviceMost is how long it may wait for that.
+	adviceMost = 2 * time.Second
 	// adviceTimeout bounds the walk of a project's tree for advice on its rules.
 	adviceTimeout = 30 * time.Second
 )
@@ -86,9 +88,11 @@ type advisor struct {
 
 	mu      sync.Mutex // guards what follows
 	dirty   map[string]bool
-	pending bool     // a timer is about to stir
-	hints   []string // what changed on disk, for the plans
-	lost    bool     // and more than that
+	pending bool // the timer is about to stir
+	timer   *time.Timer
+	since   time.Time // when it was started
+	hints   []string  // what changed on disk, for the plans
+	lost    bool      // and more than that
 	made    map[string]advice
 	plans   map[string]*ignorePlan // by path of the ignore file
 	scripts map[string]scriptFacts // of the open scripts, by path
@@ -118,9 +122,12 @@ func (a *advisor) touch(path string) {
 			}
 		}
 	}
-	if !a.pending {
-		a.pending = true
-		time.AfterFunc(advicePause, a.stir)
+	switch {
+	case !a.pending:
+		a.pending, a.since = true, time.Now()
+		a.timer = time.AfterFunc(advicePause, a.stir)
+	case time.Since(a.since) < adviceMost-advicePause:
+		a.timer.Reset(advicePause)
 	}
 }
 

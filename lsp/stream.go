@@ -103,7 +103,7 @@ func (s *stream) Read(context.Context) (jsonrpc2.Message, int64, error) {
 			s.log.Warn("ignored a message", "why", refusal.err)
 		default:
 			s.log.Warn("refused a message", "why", refusal.err)
-			_ = s.enqueue(jsonrpc2.AppendResponse(nil, refusal.id, nil, refusal.err))
+			_ = s.enqueue(jsonrpc2.AppendResponse(newFrame(), refusal.id, nil, refusal.err))
 		}
 	}
 }
@@ -120,8 +120,9 @@ func (s *stream) endRead(err error) error {
 // Write queues a message; it never waits for the client.
 func (s *stream) Write(_ context.Context, msg jsonrpc2.Message) (int64, error) {
 	s.traced("←", msg)
-	body := jsonrpc2.AppendMessage(nil, msg)
-	err := s.enqueue(body)
+	frame := jsonrpc2.AppendMessage(newFrame(), msg)
+	body := frame[frameHeader:]
+	err := s.enqueue(frame)
 	if isResponse(body) {
 		s.update(func() { s.pending-- })
 	}
@@ -134,13 +135,18 @@ func isResponse(body []byte) bool {
 	return bytes.HasPrefix(body, []byte(`{"jsonrpc":"2.0","id":`))
 }
 
-// enqueue frames a body for the writer.
-func (s *stream) enqueue(body []byte) error {
-	frame := make([]byte, 0, len(body)+32)
-	frame = append(frame, "Content-Length: "...)
-	frame = strconv.AppendInt(frame, int64(len(body)), 10)
-	frame = append(frame, "\r\n\r\n"...)
-	frame = append(frame, body...)
+// frameHeader is the room for a header in front of a body, which is written
+// first: a list of a thousand jobs is a megabyte, and is not copied for it.
+const frameHeader = len("Content-Length: \r\n\r\n") + len("9223372036854775807")
+
+// newFrame is where a body is appended to.
+func newFrame() []byte { return make([]byte, frameHeader, 512) }
+
+// enqueue hands the writer a frame whose body is complete.
+func (s *stream) enqueue(frame []byte) error {
+	header := fmt.Sprintf("Content-Length: %d\r\n\r\n", len(frame)-frameHeader)
+	frame = frame[frameHeader-len(header):]
+	copy(frame, header)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -707,3 +707,26 @@ func TestJobChanged(t *testing.T) {
 		}
 	})
 }
+
+// TestAdviceWaitsForTyping: a lint of a long script costs what ten keystrokes
+// do, so it waits until typing rests, though not for ever.
+func TestAdviceWaitsForTyping(t *testing.T) {
+	const uri = "file:///work/a.jl"
+	story(t, lsptest.Options{}, func(t *testing.T, e *lsptest.Editor, _ *running) {
+		e.OpenBuffer(uri, "julia", "port = ENV[\"PORT\"]\n")
+		for typed := time.Duration(0); typed <= 2*adviceMost; typed += advicePause / 3 {
+			now := e.State()
+			made := len(now.Diagnostics[uri]) > 0
+			if made && typed < adviceMost-advicePause || !made && typed > adviceMost {
+				t.Errorf("after %v of typing: advice is %v", typed, made)
+			}
+			e.EditBuffer(uri, lsptest.Range{}, " ")
+			pass(advicePause / 3)
+		}
+		e.EditBuffer(uri, lsptest.Range{End: lsptest.Position{Line: 1}}, "")
+		pass(advicePause)
+		if now := e.State(); len(now.Diagnostics[uri]) > 0 {
+			t.Error(now.String())
+		}
+	})
+}

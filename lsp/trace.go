@@ -58,5 +58,5 @@ func (s *stream) traced(arrow string, msg jsonrpc2.Message) {
 	if err != nil {
 		return // a number and a text: cannot fail
 	}
-	_ = s.enqueue(jsonrpc2.AppendMessage(nil, jsonrpc2.NewNotification(protocol.MethodWindowLogMessage, params))) // the connection is ending
+	_ = s.enqueue(jsonrpc2.AppendMessage(newFrame(), jsonrpc2.NewNotification(protocol.MethodWindowLogMessage, params))) // the connection is ending
 }

@@ -35,8 +35,11 @@ func (t token) plain() bool {
 
 // tokens cuts Julia code as far as lints need it: names, strings, brackets and
 // line ends, with comments and the insides of strings out of the way.
-func tokens(code string) []token {
-	l := lexer{code: code}
+//
+// They go to the end of list: whoever lints at every keystroke brings the list
+// of the last time, as one of a long script takes megabytes.
+func tokens(list []token, code string) []token {
+	l := lexer{code: code, out: list}
 	for l.pos < len(code) {
 		l.next()
 	}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // ScriptInput is what the lint of a script looks at.
@@ -26,7 +27,13 @@ var bundleFix = Fix{Title: "Submit as appbundle", Command: SubmitAsBundle}
 
 // Script finds what will not work as it does here when a script is submitted.
 func Script(in ScriptInput) []Problem {
-	l := scriptLint{in: in, text: newText(in.Text), tokens: tokens(in.Text)}
+	list := tokenLists.Get().(*[]token)
+	*list = tokens((*list)[:0], in.Text)
+	defer func() {
+		clear(*list) // they hold the script
+		tokenLists.Put(list)
+	}()
+	l := scriptLint{in: in, text: newText(in.Text), tokens: *list}
 	used := l.packages()
 	if in.WithoutBundle || in.Undecided {
 		l.files()
@@ -49,6 +56,9 @@ func soften(problems []Problem) {
 		problems[i].Severity = Hint
 	}
 }
+
+// tokenLists are lists of tokens that nobody needs any more.
+var tokenLists = sync.Pool{New: func() any { return new([]token) }}
 
 type scriptLint struct {
 	in       ScriptInput

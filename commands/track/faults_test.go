@@ -213,7 +213,7 @@ func TestManyEditorsAtOnce(t *testing.T) {
 				Ledger: l, Logger: discard(), Connect: func(string) (Client, error) { return f, nil },
 				Messages: func(string, []jobapi.LogMessage) {},
 			})
-			if _, err := tr.CatchUp(t.Context(), r); err != nil {
+			if _, err := tr.CatchUp(t.Context(), *r); err != nil {
 				t.Error(err)
 			}
 			wantLines(t, l.LogDir(r.Submission), 120)

@@ -178,13 +178,8 @@ func cloned(r *Record) (Record, bool) {
 	return r.clone(), true
 }
 
-// All returns all records in memory, newest first.
-func (l *Ledger) All() []Record { return l.Select(func(*Record) bool { return true }) }
-
-// View returns all records in memory, newest first, without copying them: they
-// must not be changed. A record that changes is another one from then on, so
-// that whoever keeps what was made of one can tell by its address.
-func (l *Ledger) View() []*Record {
+// All returns all records in memory, newest first, as Select does.
+func (l *Ledger) All() []*Record {
 	entries := l.memory.all()
 	all := make([]*Record, len(entries))
 	for i, e := range entries {
@@ -193,13 +188,15 @@ func (l *Ledger) View() []*Record {
 	return all
 }
 
-// Select returns the records in memory that want accepts, newest first. want
-// must neither keep nor change its argument.
-func (l *Ledger) Select(want func(*Record) bool) []Record {
-	selected := []Record{}
+// Select returns the records in memory that want accepts, newest first. They are
+// shared, for a thousand of them are looked at every second, and must not be
+// changed. A record that changes is another one from then on, so that whoever
+// keeps what was made of one can tell by its address.
+func (l *Ledger) Select(want func(*Record) bool) []*Record {
+	selected := []*Record{}
 	for _, e := range l.memory.all() {
 		if r := e.record.Load(); want(r) {
-			selected = append(selected, r.clone())
+			selected = append(selected, r)
 		}
 	}
 	return selected

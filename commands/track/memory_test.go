@@ -61,8 +61,8 @@ func TestReadersHoldNoLock(t *testing.T) {
 // order is right whoever comes and goes.
 func TestRecordsAreSortedOnce(t *testing.T) {
 	l, ids := many(t, 300) // not in parallel: it counts allocations
-	newestFirst := func(all []track.Record) bool {
-		return slices.IsSortedFunc(all, func(a, b track.Record) int {
+	newestFirst := func(all []*track.Record) bool {
+		return slices.IsSortedFunc(all, func(a, b *track.Record) int {
 			if c := b.Created.Compare(a.Created); c != 0 {
 				return c
 			}
@@ -85,20 +85,20 @@ func TestRecordsAreSortedOnce(t *testing.T) {
 	if n := testing.AllocsPerRun(10, func() { l.Newest(none); l.Count(none); l.Select(none) }); n > 3 {
 		t.Errorf("%v allocations for a look at all records", n)
 	}
-	if n := testing.AllocsPerRun(10, func() { l.View() }); n > 1 {
-		t.Errorf("%v allocations for a view", n)
+	if n := testing.AllocsPerRun(10, func() { l.All() }); n > 1 {
+		t.Errorf("%v allocations for all records", n)
 	}
 }
 
-// TestViewIsShared: a record that did not change is the same one, and one that
+// TestRecordsAreShared: a record that did not change is the same one, and one that
 // did is another, while the old one stays as it was.
-func TestViewIsShared(t *testing.T) {
+func TestRecordsAreShared(t *testing.T) {
 	t.Parallel()
 	l, ids := many(t, 3)
-	before := l.View()
+	before := l.All()
 	l.Note(ids[0], func(r *track.Record) { r.Seen = time.Unix(1, 0) })
 	l.Note(ids[1], func(*track.Record) {})
-	after := l.View()
+	after := l.All()
 	for i, r := range after {
 		if changed := r.Submission == ids[0]; (r != before[i]) != changed || changed && !before[i].Seen.IsZero() {
 			t.Errorf("%s: %v, before %v", r.Submission, r.Seen, before[i].Seen)

@@ -97,7 +97,7 @@ func (t *Tracker) choose(lead bool, now time.Time) (chosen []choice, beyond []st
 		switch {
 		case slices.Contains(opened, r.Submission):
 		case len(chosen) < mostStreams:
-			chosen = append(chosen, choice{record: r})
+			chosen = append(chosen, choice{record: r.clone()})
 		default:
 			beyond = append(beyond, r.Submission)
 		}

@@ -215,8 +215,8 @@ func (t *Tracker) round(ctx context.Context) {
 	}
 }
 
-func byServer(records []Record) map[string][]Record {
-	groups := map[string][]Record{}
+func byServer(records []*Record) map[string][]*Record {
+	groups := map[string][]*Record{}
 	for _, r := range records {
 		groups[r.Server] = append(groups[r.Server], r)
 	}
@@ -296,7 +296,7 @@ func (t *Tracker) recoverInterrupted() {
 
 // poll asks one server for the state of all its live jobs, if that is due, with
 // one request and one by id for each job that the list no longer holds.
-func (t *Tracker) poll(ctx context.Context, name string, records []Record) {
+func (t *Tracker) poll(ctx context.Context, name string, records []*Record) {
 	now := time.Now()
 	s := t.server(name)
 	if s.busy.Load() {
@@ -317,7 +317,7 @@ func (t *Tracker) poll(ctx context.Context, name string, records []Record) {
 	})
 }
 
-func (t *Tracker) pollNow(ctx context.Context, s *server, records []Record) {
+func (t *Tracker) pollNow(ctx context.Context, s *server, records []*Record) {
 	client, err := t.cfg.Connect(s.name)
 	if err == nil {
 		err = t.ask(ctx, client, s, records)
@@ -357,7 +357,7 @@ func (t *Tracker) server(name string) *server {
 }
 
 // note tells everyone concerned that the server was heard, or why it was not.
-func (t *Tracker) note(records []Record, err error, now time.Time) {
+func (t *Tracker) note(records []*Record, err error, now time.Time) {
 	trouble := ""
 	if err != nil {
 		trouble = Trouble(err)
@@ -392,7 +392,7 @@ func Trouble(err error) string {
 }
 
 // planSearches begins a search for every submission without an answer.
-func (t *Tracker) planSearches(records []Record, now time.Time) {
+func (t *Tracker) planSearches(records []*Record, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, r := range records {
@@ -410,7 +410,7 @@ func (t *Tracker) searchOf(submission string) *search {
 }
 
 // due returns when the server is to be asked next for these records.
-func (t *Tracker) due(s *server, records []Record, now time.Time) time.Time {
+func (t *Tracker) due(s *server, records []*Record, now time.Time) time.Time {
 	at, any := now.Add(slowTick), false
 	sooner := func(x time.Time) { // the zero time is "at once"
 		if !any || x.Before(at) {
@@ -426,7 +426,7 @@ func (t *Tracker) due(s *server, records []Record, now time.Time) time.Time {
 		case r.Job != "":
 			sooner(s.next)
 			// A job that was never seen, or is new, does not wait for the slow tick.
-			if n := len(s.diary.asked); n > 0 && s.failures == 0 && t.new(&r, now) {
+			if n := len(s.diary.asked); n > 0 && s.failures == 0 && t.new(r, now) {
 				sooner(s.diary.asked[n-1].Add(s.pace))
 			}
 		}
@@ -471,7 +471,7 @@ func backOff(failures int) time.Duration {
 }
 
 // ask gets the list, and what the list no longer holds.
-func (t *Tracker) ask(ctx context.Context, client Client, s *server, records []Record) error {
+func (t *Tracker) ask(ctx context.Context, client Client, s *server, records []*Record) error {
 	now := time.Now()
 	unknown := t.searching(records, now)
 	list, err := t.list(ctx, client, s, len(records), unknown)
@@ -489,14 +489,14 @@ func (t *Tracker) ask(ctx context.Context, client Client, s *server, records []R
 		}
 		job := byID[r.Job]
 		if job == nil {
-			job, err = t.askOne(ctx, client, s, &r)
+			job, err = t.askOne(ctx, client, s, r)
 		}
 		if err != nil {
 			return err
 		}
 		if job != nil {
 			delete(s.absent, r.Submission)
-			t.take(&r, job)
+			t.take(r, job)
 		}
 	}
 	t.killWished(ctx, client, records)
@@ -505,8 +505,8 @@ func (t *Tracker) ask(ctx context.Context, client Client, s *server, records []R
 
 // searching returns the unknown submissions that are due to be looked for, and
 // plans the next time.
-func (t *Tracker) searching(records []Record, now time.Time) []Record {
-	var due []Record
+func (t *Tracker) searching(records []*Record, now time.Time) []*Record {
+	var due []*Record
 	for _, r := range records {
 		q := t.searchOf(r.Submission)
 		if r.State != Unknown || q == nil || q.over || now.Before(q.next) {
@@ -527,7 +527,7 @@ const skew = 15 * time.Minute
 
 // list gets the newest jobs; with submissions to look for, so many that the
 // list reaches behind the time of sending.
-func (t *Tracker) list(ctx context.Context, client Client, s *server, tracked int, unknown []Record) ([]*jobapi.Job, error) {
+func (t *Tracker) list(ctx context.Context, client Client, s *server, tracked int, unknown []*Record) ([]*jobapi.Job, error) {
 	limit := 20
 	for limit < 2*tracked && limit < 320 {
 		limit *= 2
@@ -578,9 +578,9 @@ func reachesBehind(list []*jobapi.Job, when time.Time) bool {
 
 // resolve finds the jobs of submissions without an answer: the oldest one that
 // carries the id and was submitted after our send.
-func (t *Tracker) resolve(client Client, unknown []Record, list []*jobapi.Job, now time.Time) {
+func (t *Tracker) resolve(client Client, unknown []*Record, list []*jobapi.Job, now time.Time) {
 	for _, r := range unknown {
-		job := Find(&r, list, func(ours time.Time) time.Time { return serverTime(client, ours) })
+		job := Find(r, list, func(ours time.Time) time.Time { return serverTime(client, ours) })
 		if job != nil {
 			t.mu.Lock()
 			delete(t.searches, r.Submission)
@@ -745,7 +745,7 @@ func stateOf(s jobapi.Status) State {
 }
 
 // killWished kills the jobs that a person wanted killed before their id was known.
-func (t *Tracker) killWished(ctx context.Context, client Client, records []Record) {
+func (t *Tracker) killWished(ctx context.Context, client Client, records []*Record) {
 	for _, old := range records {
 		r, ok := t.cfg.Ledger.Get(old.Submission)
 		if !ok || !r.Kill || r.KillSent || r.Job == "" || r.State.Ended() {
@@ -794,10 +794,11 @@ func (t *Tracker) pause(now time.Time) time.Duration {
 // fails.
 func (t *Tracker) settle(ctx context.Context) {
 	ended := t.cfg.Ledger.Select(func(r *Record) bool { return r.State.Ended() && r.Job != "" && !r.Settled })
-	for _, r := range ended {
-		if !t.maySettle(r.Submission, time.Now()) {
+	for _, shared := range ended {
+		if !t.maySettle(shared.Submission, time.Now()) {
 			continue
 		}
+		r := shared.clone()
 		f, soon := t.ending(ctx, r, time.Now())
 		if soon {
 			t.settleAt(r.Submission, time.Now())

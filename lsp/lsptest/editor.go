@@ -171,7 +171,13 @@ type Pending struct {
 	method string
 	e      *Editor
 	answer chan message
+	sent   time.Time
+	took   time.Duration
 }
+
+// Took is how long the answer took, up to its last byte: what the editor does
+// with it is the editor's own time. It is known after Wait.
+func (p *Pending) Took() time.Duration { return p.took }
 
 // Start sends a request without waiting.
 func (e *Editor) Start(method string, params any) *Pending {
@@ -188,8 +194,9 @@ func (e *Editor) Start(method string, params any) *Pending {
 	if params != nil {
 		m.Params = mustJSON(params)
 	}
+	p := &Pending{ID: id, method: method, e: e, answer: answer, sent: time.Now()}
 	e.send(m)
-	return &Pending{ID: id, method: method, e: e, answer: answer}
+	return p
 }
 
 // errClosed says that the server has closed the connection.
@@ -207,6 +214,7 @@ func (p *Pending) Wait(result any) error {
 			return errClosed
 		}
 	}
+	p.took = m.arrived.Sub(p.sent)
 	if m.Error != nil {
 		return m.Error
 	}
@@ -291,7 +299,7 @@ func (e *Editor) read() {
 			e.update(func(s *State) { s.Closed = true })
 			return
 		}
-		e.note("← " + clip(string(body), 2000))
+		e.note("← " + clip(body, 2000))
 		e.mayCome(m)
 		switch {
 		case m.Method != "" && m.ID != nil:
@@ -580,9 +588,9 @@ func mustJSON(v any) json.RawMessage {
 	return raw
 }
 
-func clip(s string, n int) string {
+func clip[T string | []byte](s T, n int) string {
 	if len(s) > n {
-		return s[:n] + "…"
+		return string(s[:n]) + "…"
 	}
-	return s
+	return string(s)
 }

@@ -8,7 +8,7 @@ import (
 	"io"
 	"net/textproto"
 	"strconv"
-	"strings"
+	"time"
 )
 
 // This file is the editor's end of the wire, written from the protocol's text
@@ -23,6 +23,8 @@ type message struct {
 	Params  json.RawMessage `json:"params,omitempty"`
 	Result  json.RawMessage `json:"result,omitempty"`
 	Error   *Error          `json:"error,omitempty"`
+
+	arrived time.Time
 }
 
 // Error is an error response.
@@ -52,13 +54,14 @@ func readMessage(in *bufio.Reader) (message, []byte, error) {
 		return message{}, nil, fmt.Errorf("body: %w", err)
 	}
 	var m message
-	dec := json.NewDecoder(strings.NewReader(string(body)))
-	if err := dec.Decode(&m); err != nil {
+	arrived := time.Now()
+	if err := json.Unmarshal(body, &m); err != nil {
 		return message{}, body, fmt.Errorf("body %q: %w", body, err)
 	}
 	if m.Version != "2.0" {
 		return message{}, body, fmt.Errorf("body %q: not JSON-RPC 2.0", body)
 	}
+	m.arrived = arrived
 	return m, body, nil
 }
 

@@ -1,12 +1,12 @@
-package lsp_test
+package main
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
-	"net"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,9 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"juliahub-lsp/commands"
 	"juliahub-lsp/jobapi/emulator"
-	"juliahub-lsp/lsp"
 	"juliahub-lsp/lsp/lsptest"
 )
 
@@ -37,22 +35,23 @@ func BenchmarkUnderLoad(b *testing.B) {
 	big, ignore, hub := uri("big0.jl"), uri(".juliabundleignore"), uri("JuliaHub.toml")
 	uploads := keepUploading(b, e, uri("run.jl"))
 	took := map[string][]time.Duration{}
-	timed := func(what string, ask func()) {
-		began := time.Now()
-		ask()
-		took[what] = append(took[what], time.Since(began))
+	timed := func(what, method string, params any) {
+		p := e.Start(method, params)
+		if err := p.Wait(nil); err != nil {
+			b.Fatal(what, err)
+		}
+		took[what] = append(took[what], p.Took())
 	}
 	middle := lsptest.Range{Start: lsptest.Position{Line: loadLines / 2}, End: lsptest.Position{Line: loadLines / 2}}
-	var ignored any
-	var list json.RawMessage // taking it apart would cost the editor more than the server
+	about := map[string]any{"textDocument": map[string]any{"uri": big}, "range": middle, "context": map[string]any{"diagnostics": []any{}}}
 	for b.Loop() {
 		e.EditBuffer(big, middle, "y")
-		timed("codeLens", func() { e.Lenses(big) })
-		timed("codeAction", func() { e.Actions(big, middle, nil) })
-		timed("hover", func() { e.Call("textDocument/hover", at(ignore, 0, 1), &ignored) })
-		timed("completion", func() { e.Call("textDocument/completion", at(hub, 2, 0), &ignored) })
-		timed("status", func() { e.Call("juliahub/status", nil, &ignored) })
-		timed("jobs", func() { e.Call("juliahub/jobs", nil, &list) })
+		timed("codeLens", "textDocument/codeLens", about)
+		timed("codeAction", "textDocument/codeAction", about)
+		timed("hover", "textDocument/hover", position(ignore, 0, 1))
+		timed("completion", "textDocument/completion", position(hub, 2, 0))
+		timed("status", "juliahub/status", nil)
+		timed("jobs", "juliahub/jobs", nil)
 	}
 	for what, all := range took {
 		slices.Sort(all)
@@ -62,18 +61,54 @@ func BenchmarkUnderLoad(b *testing.B) {
 	b.ReportMetric(uploads(), "uploads-begun")
 }
 
+// asCloud makes the test binary be a cloud whose jobs run until it ends. It
+// ends with its standard input.
+const asCloud = "JULIAHUB_LSP_TEST_AS_CLOUD"
+
+func beCloud() error {
+	cloud, err := emulator.New(emulator.Config{Julia: "none", Simulate: func(ctx context.Context, _ *emulator.Stage) error { <-ctx.Done(); return ctx.Err() }})
+	if err != nil {
+		return err
+	}
+	if _, err := cloud.Start("127.0.0.1:0", false); err != nil {
+		return err
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(cloud.Info()); err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return cloud.Close()
+}
+
+// startCloud starts a cloud in a process of its own.
+func startCloud(b *testing.B) emulator.Info {
+	b.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), asCloud+"=1")
+	cmd.Stderr = os.Stderr
+	cloud, err := startProcess(cmd)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = cloud.Close()
+		_ = cloud.wait()
+	})
+	var info emulator.Info
+	if err := json.NewDecoder(cloud).Decode(&info); err != nil {
+		b.Fatal(err)
+	}
+	return info
+}
+
 // loadedEditor is an editor with much to do.
 func loadedEditor(b *testing.B) (e *lsptest.Editor, dir string) {
 	b.Helper()
-	cloud, err := emulator.New(emulator.Config{Julia: "none", Simulate: func(ctx context.Context, _ *emulator.Stage) error { <-ctx.Done(); return ctx.Err() }})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = cloud.Close() })
-	server, err := cloud.Start("127.0.0.1:0", false)
-	if err != nil {
-		b.Fatal(err)
-	}
+	cloud := startCloud(b)
 	home := b.TempDir()
 	dir = filepath.Join(home, "work")
 	text := strings.Repeat("x = [1, 2, 3] # some line of a script\n", loadLines)
@@ -104,23 +139,18 @@ func loadedEditor(b *testing.B) (e *lsptest.Editor, dir string) {
 	}
 	_ = large.Close()
 
-	env := map[string]string{"JULIA_PKG_SERVER": server, "JULIAHUB_TOKEN": cloud.Token(), "JULIA_DEPOT_PATH": filepath.Join(home, "depot")}
-	ours, theirs := net.Pipe()
-	s := lsp.New(lsp.Config{Version: "bench", Logger: slog.New(slog.DiscardHandler), NewSession: func(ui commands.UI) (*commands.Session, error) {
-		return commands.New(commands.Config{
-			UI: ui, Home: home, State: filepath.Join(home, "state"),
-			LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
-		})
-	}})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, _ = s.Serve(context.Background(), ours)
-	}()
-	e = lsptest.Open(b, theirs, lsptest.Options{Folders: []string{"file://" + filepath.ToSlash(dir)}})
+	cmd := command(b)
+	cmd.Env = append(cmd.Env, "JULIA_PKG_SERVER="+cloud.URL, "JULIAHUB_TOKEN="+cloud.Token, "JULIA_DEPOT_PATH="+filepath.Join(home, "depot"))
+	server, err := startProcess(cmd)
+	if err != nil {
+		b.Fatal(err)
+	}
+	e = lsptest.Open(b, server, lsptest.Options{Folders: []string{"file://" + filepath.ToSlash(dir)}})
 	b.Cleanup(func() {
-		e.Close()
-		<-done
+		e.Shutdown()
+		if err := server.wait(); err != nil {
+			b.Error(err)
+		}
 	})
 	uri := func(name string) string { return "file://" + filepath.ToSlash(filepath.Join(dir, name)) }
 	for i := range 10 {
@@ -187,4 +217,9 @@ func awaitLoad(b *testing.B, e *lsptest.Editor, what string, holds func(*lsptest
 			b.Fatalf("no %s", what)
 		}
 	}
+}
+
+// position are the parameters of a request about a place.
+func position(uri string, line, character int) map[string]any {
+	return map[string]any{"textDocument": map[string]any{"uri": uri}, "position": map[string]any{"line": line, "character": character}}
 }
