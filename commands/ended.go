@@ -240,7 +240,7 @@ const codeFile = "code.jl"
 func (s *Session) pathsOf(r *track.Record) stacktrace.Paths {
 	paths := stacktrace.Paths{Depots: depot.Paths(s.cfg.LookupEnv, s.cfg.Home)}
 	if r.Kind == track.KindScript {
-		paths.Code = r.File
+		paths.Code = cmpDir(r.File, r.URI)
 		return paths
 	}
 	paths.Name, paths.Files = filepath.Base(r.Dir), map[string]string{}

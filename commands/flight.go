@@ -23,6 +23,7 @@ type flight struct {
 	ctx     context.Context  // ends when it is cancelled before it is sent
 	done    chan struct{}    // closed at the end
 	along   []bundle.Package // those that travel in an appbundle
+	unsaved []string         // whose text went into an appbundle as the editor shows it; read it after done
 	err     error            // why there is no job; read it after done
 	offs    int              // sign-ins called off on its server before it began
 

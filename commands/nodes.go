@@ -200,7 +200,7 @@ func (s *Session) alias(q *request) string {
 	}
 	v := settings.AliasValues{File: name, Profile: q.settings.ProfileName, Time: s.cfg.Now()}
 	if q.file != "" {
-		dir := cmpDir(q.in.Dir, environmentDir(q.dir(), s.cfg.Home), q.dir())
+		dir := s.bundleDir(q)
 		v.Project = filepath.Base(dir)
 		if strings.Contains(q.settings.Profile.Alias, "{branch}") || strings.Contains(q.settings.Profile.Alias, "{commit}") {
 			v.Branch, v.Commit = gitHead(dir)

@@ -80,10 +80,19 @@ func (s *Session) newestOf(key string) *track.Record {
 	r, ok := s.ledger.Newest(func(r *track.Record) bool {
 		return cmpDir(r.File, r.URI) == key && (r.Job != "" || !r.State.Ended())
 	})
+	if r.File == "" && !s.isOwn(r.Submission) {
+		return nil // the name of a buffer without a file means another one in another session
+	}
 	if !ok || r.Dismissed || !s.visible(&r) || r.Ended != nil && s.cfg.Now().Sub(*r.Ended) > keepShowing {
 		return nil
 	}
 	return &r
+}
+
+func (s *Session) isOwn(submission string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.own[submission]
 }
 
 // problemsOf are the problems that a submission shows, by file. They name no
@@ -94,8 +103,9 @@ func (s *Session) problemsOf(r *track.Record) map[string][]Problem {
 		return nil
 	}
 	problems := map[string][]Problem{}
-	if p, ok := stateProblem(r); ok && r.File != "" && (status != "failures" || p.Severity == SeverityError) {
-		problems[r.File] = append(problems[r.File], p)
+	if p, ok := stateProblem(r); ok && (status != "failures" || p.Severity == SeverityError) {
+		file := cmp.Or(r.File, r.URI)
+		problems[file] = append(problems[file], p)
 	}
 	if r.State == track.Failed {
 		s.addFailure(problems, r)
@@ -197,7 +207,8 @@ func (s *Session) addFailure(problems map[string][]Problem, r *track.Record) {
 		p.Severity, p.Code, p.Message = SeverityError, codeFailed, prefix+failure.Message
 		problems[failure.File] = append(problems[failure.File], p)
 	}
-	if r.File == "" || failure.File == r.File && failure.Line > 0 {
+	file := cmp.Or(r.File, r.URI)
+	if failure.File == file && failure.Line > 0 {
 		return
 	}
 	p := Problem{WholeLine: true, WholeFile: true, Severity: SeverityError, Code: codeFailed, Job: r.Job, Submission: r.Submission, Message: prefix + failure.Message}
@@ -206,7 +217,7 @@ func (s *Session) addFailure(problems map[string][]Problem, r *track.Record) {
 	} else {
 		p.Related = relatedOf(&failure)
 	}
-	problems[r.File] = append(problems[r.File], p)
+	problems[file] = append(problems[file], p)
 }
 
 func placeProblem(place *track.Place, r *track.Record) Problem {

@@ -30,7 +30,7 @@ func (s *Session) addProvenance(f *flight, sub *jobapi.Submission) error {
 	q := f.request
 	root := ""
 	if q.file != "" {
-		root = cmpDir(q.in.Dir, environmentDir(q.dir(), s.cfg.Home), q.dir())
+		root = s.bundleDir(q)
 	}
 	facts := map[string]string{"VERSION": s.cfg.Version, "KIND": q.kind, "CODE_SHA256": sha256Of([]byte(q.text))}
 	if q.file != "" {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"slices"
 
 	"juliahub-lsp/commands/track"
 )
@@ -20,22 +21,9 @@ func (s *Session) Rerun(ctx context.Context, in Input) (Submission, error) {
 	if r.Submission == "" {
 		return Submission{}, argumentError("job %s was submitted elsewhere: submit its file instead", r.Job)
 	}
-	doc := Document{URI: r.URI, Path: r.File}
-	switch {
-	case in.File != nil && in.File.Path == r.File && in.File.URI == r.URI:
-		doc = *in.File
-	case r.File == "":
-		text, err := s.submittedText(r.Submission)
-		if err != nil {
-			return Submission{}, argumentError("the text of that submission is not kept any more: submit the buffer again")
-		}
-		doc.Open, doc.Text = true, text
-	default:
-		for _, open := range append(in.Unsaved, in.OpenJulia...) {
-			if open.Path == r.File {
-				doc = open
-			}
-		}
+	doc, err := s.documentOf(&r, in)
+	if err != nil {
+		return Submission{}, err
 	}
 	again := in
 	again.File = &doc
@@ -50,6 +38,29 @@ func (s *Session) Rerun(ctx context.Context, in Input) (Submission, error) {
 		again.Dir = r.Dir
 	}
 	return s.submit(ctx, r.Kind, again)
+}
+
+// documentOf is what the file of a submission is now: as the editor shows it, or
+// on disk. A buffer that was closed is what it was when it was sent.
+func (s *Session) documentOf(r *track.Record, in Input) (Document, error) {
+	shown := append(slices.Clone(in.Unsaved), in.OpenJulia...)
+	if in.File != nil && in.File.Open {
+		shown = append(shown, *in.File)
+	}
+	for _, open := range shown {
+		if cmpDir(open.Path, open.URI) == cmpDir(r.File, r.URI) {
+			return open, nil
+		}
+	}
+	doc := Document{URI: r.URI, Path: r.File}
+	if r.File == "" {
+		text, err := s.submittedText(r.Submission)
+		if err != nil {
+			return doc, argumentError("the text of that submission is not kept any more: submit the buffer again")
+		}
+		doc.Open, doc.Text = true, text
+	}
+	return doc, nil
 }
 
 // submittedText reads back the script as it was sent.

@@ -170,6 +170,9 @@ func (s *Session) await(ctx context.Context, f *flight, in Input, joined bool) (
 	}
 	a := s.answer(f.id)
 	a.Joined, a.Unsaved, a.Lacks = joined, f.request.unsaved, s.lacks(f.request)
+	if f.unsaved != nil {
+		a.Unsaved = f.unsaved
+	}
 	if a.Job == "" && a.State == StateRefused {
 		return a, &NotSubmittedError{Submission: f.id, Reason: a.Reason, Err: f.err}
 	}
@@ -232,8 +235,8 @@ func (s *Session) request(ctx context.Context, kind string, in Input) (*request,
 	if q.args.WithoutManifest && q.settings.Profile.Sysimage {
 		return nil, argumentError("a system image is made of the manifest's packages: submit with the manifest, or without `sysimage`")
 	}
-	for _, d := range in.Unsaved {
-		if d.Path == q.file && q.file != "" || kind == track.KindAppBundle && d.Path != "" {
+	for _, d := range in.Unsaved { // of an appbundle, those of its packages elsewhere are known when it is planned
+		if d.Path != "" && (d.Path == q.file || kind == track.KindAppBundle && within(s.bundleDir(q), d.Path)) {
 			q.unsaved = append(q.unsaved, d.Path)
 		}
 	}
@@ -395,7 +398,7 @@ func (q *request) key() string { return cmpDir(q.file, q.uri) }
 func (s *Session) record(q *request, id string) track.Record {
 	base := q.settings.ResultsBase
 	if base == "" && q.file != "" {
-		base = cmpDir(q.in.Dir, environmentDir(q.dir(), s.cfg.Home), q.dir())
+		base = s.bundleDir(q)
 	}
 	if base == "" && len(q.in.Folders) > 0 {
 		base = q.in.Folders[0]

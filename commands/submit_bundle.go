@@ -35,6 +35,9 @@ func (s *Session) addBundle(f *flight, client Client, sub *jobapi.Submission, ta
 	if err != nil {
 		return err
 	}
+	if err := s.mayReplace(f, plan); err != nil {
+		return err
+	}
 	spool, err := plan.Spool(f.ctx, "", func(done, total int64) {
 		task.Report("bundling "+megabytes(done), 30*float64(done)/float64(max(total, 1)))
 	})
@@ -56,6 +59,12 @@ func (s *Session) addBundle(f *flight, client Client, sub *jobapi.Submission, ta
 	return nil
 }
 
+// bundleDir is the directory that is bundled: the one asked for, the project's,
+// or the script's.
+func (s *Session) bundleDir(q *request) string {
+	return cmpDir(q.in.Dir, environmentDir(q.dir(), s.cfg.Home), q.dir())
+}
+
 // bundleOptions say what to bundle for a submission; without a client, for a
 // plan alone.
 func (s *Session) bundleOptions(ctx context.Context, q *request, client Client) (bundle.Options, error) {
@@ -63,7 +72,7 @@ func (s *Session) bundleOptions(ctx context.Context, q *request, client Client) 
 	if err != nil {
 		return bundle.Options{}, err
 	}
-	dir := cmpDir(q.in.Dir, environmentDir(q.dir(), s.cfg.Home), q.dir())
+	dir := s.bundleDir(q)
 	if !within(dir, env) {
 		if wanted := q.settings.Profile.Environment; env != "" && wanted != "" && wanted != "auto" {
 			return bundle.Options{}, argumentError("the profile's environment %s lies outside %s, which is bundled: submit as script, or name one inside", env, dir)
@@ -78,12 +87,9 @@ func (s *Session) bundleOptions(ctx context.Context, q *request, client Client) 
 		PublicGitHosts: q.settings.PublicGitHosts,
 		AllowOutside:   func(target string) bool { return s.mayLeave(ctx, q, dir, target) },
 	}
-	for _, d := range q.in.Unsaved {
-		if d.Path == "" || !within(dir, d.Path) {
-			continue
-		}
-		if o.Unsaved[d.Path], err = s.unsavedBytes(ctx, q, &d); err != nil {
-			return bundle.Options{}, err
+	for _, d := range q.in.Unsaved { // also those of packages that travel along
+		if d.Path != "" {
+			o.Unsaved[d.Path] = unsavedBytes(&d)
 		}
 	}
 	if client == nil { // a plan alone: nothing is sent, so nobody is asked
@@ -106,36 +112,58 @@ func (s *Session) bundleOptions(ctx context.Context, q *request, client Client) 
 	return o, nil
 }
 
-// unsavedBytes is what an unsaved document puts in the place of its file. The
-// file's byte-order mark stays. Where the editor's text may not be the whole
-// truth, the person is asked.
-func (s *Session) unsavedBytes(ctx context.Context, q *request, d *Document) ([]byte, error) {
-	disk, err := os.ReadFile(d.Path)
-	if err != nil { // never saved
-		return []byte(d.Text), nil
+// unsavedBytes is what an unsaved document puts in the place of its file, whose
+// byte-order mark stays.
+func unsavedBytes(d *Document) []byte {
+	const mark = "\ufeff"
+	if disk, err := os.ReadFile(d.Path); err == nil && bytes.HasPrefix(disk, []byte(mark)) && !strings.HasPrefix(d.Text, mark) {
+		return []byte(mark + d.Text)
 	}
-	doubt := ""
-	switch {
-	case d.DiskChanged:
-		doubt = "was changed on disk, and differently in the editor"
-	case !utf8.Valid(disk):
-		doubt = "is not UTF-8 on disk, and unsaved in the editor"
-	}
-	const no, yes = "Don't submit", "Send the editor's text"
-	if doubt != "" {
+	return []byte(d.Text)
+}
+
+// mayReplace notes which documents go into the bundle as the editor shows them.
+// Where that may not be the whole truth, the person is asked.
+func (s *Session) mayReplace(f *flight, plan *bundle.Plan) error {
+	for _, d := range f.request.in.Unsaved {
+		if d.Path == "" || !goesIn(plan, d.Path) {
+			continue
+		}
+		f.unsaved = append(f.unsaved, d.Path)
+		doubt := ""
+		switch disk, err := os.ReadFile(d.Path); {
+		case err != nil: // never saved
+		case d.DiskChanged:
+			doubt = "was changed on disk, and differently in the editor"
+		case !utf8.Valid(disk):
+			doubt = "is not UTF-8 on disk, and unsaved in the editor"
+		}
+		if doubt == "" {
+			continue
+		}
+		const no, yes = "Don't submit", "Send the editor's text"
 		answer := no
-		q.aside(ctx, func() {
-			answer = s.cfg.UI.Ask(ctx, Warning, fmt.Sprintf("%s %s. Send the editor's text?", d.Path, doubt), no, yes)
+		f.request.aside(f.ctx, func() {
+			answer = s.cfg.UI.Ask(f.ctx, Warning, fmt.Sprintf("%s %s. Send the editor's text?", d.Path, doubt), no, yes)
 		})
 		if answer != yes {
-			return nil, fmt.Errorf("%s %s: save it first", d.Path, doubt)
+			return fmt.Errorf("%s %s: save it first", d.Path, doubt)
 		}
 	}
-	const mark = "\ufeff"
-	if bytes.HasPrefix(disk, []byte(mark)) && !strings.HasPrefix(d.Text, mark) {
-		return []byte(mark + d.Text), nil
-	}
-	return []byte(d.Text), nil
+	return nil
+}
+
+// goesIn reports whether a local file is among those of a bundle, by whatever name.
+func goesIn(plan *bundle.Plan, path string) bool {
+	here, err := os.Stat(path)
+	return slices.ContainsFunc(plan.Files, func(file bundle.File) bool {
+		local := localFile(plan, file)
+		if err != nil || filepath.Base(local) != filepath.Base(path) {
+			return local == path
+		}
+		there, missing := os.Stat(local)
+		return missing == nil && os.SameFile(here, there)
+	})
 }
 
 // mayLeave decides whether content outside the bundle's directory may be sent:

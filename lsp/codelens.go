@@ -1,6 +1,7 @@
 package lsp
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
@@ -116,7 +117,7 @@ func (l *lenses) job(job commands.Job, now time.Time) {
 // of now, as the diagnostic does; a line that was changed is no place any more.
 func (s *Server) followFailure(w *world, job *commands.Job) {
 	at := job.FailedAt
-	if at == nil || at.Path != job.File || job.State != commands.StateFailed {
+	if at == nil || at.Path != cmp.Or(job.File, job.URI) || job.State != commands.StateFailed {
 		return
 	}
 	failed := commands.Problem{Line: at.Line, EndLine: at.Line, WholeLine: true, Submission: job.Submission}
@@ -165,7 +166,7 @@ func jobTitle(j commands.Job, now time.Time) string {
 	case commands.StateCompleted:
 		return "✓ Completed" + ran + outputs(j)
 	case commands.StateFailed:
-		if at := j.FailedAt; at != nil && at.Path == j.File {
+		if at := j.FailedAt; at != nil && at.Path == cmp.Or(j.File, j.URI) {
 			return fmt.Sprintf("✗ Failed at line %d", at.Line+1)
 		}
 		return "✗ Failed" + ran

@@ -140,6 +140,9 @@ func (p *publisher) publish(path string) {
 	problems := p.problems[path]
 	p.mu.Unlock()
 	place := p.s.placeOf(path)
+	if place.doc == nil && isUntitled(path) {
+		problems = nil // a buffer that is closed is no more
+	}
 	last, shown := p.sent[path]
 	if shown && last.uri != place.uri {
 		p.send(last.uri, nil, []protocol.Diagnostic{})

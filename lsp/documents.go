@@ -2,6 +2,7 @@ package lsp
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"maps"
@@ -193,10 +194,10 @@ func (w *world) with(uri string, d *document) *world {
 	return &next
 }
 
-// touch says that the text of a file may have changed.
-func (s *Server) touch(path string) {
-	s.diagnostics.touch(path)
-	s.advice.touch(path)
+// touch says that the text of a document may have changed.
+func (s *Server) touch(d *document) {
+	s.diagnostics.touch(cmp.Or(d.path, d.uri))
+	s.advice.touch(d.path)
 }
 
 func (s *Server) didOpen(p *didOpenParams) {
@@ -205,7 +206,7 @@ func (s *Server) didOpen(p *didOpenParams) {
 	d.path, _ = pathOf(t.URI)
 	d.opened = s.newOpening(d.path, t.Text)
 	s.setWorld(s.world.Load().with(t.URI, d))
-	s.touch(d.path)
+	s.touch(d)
 }
 
 func (s *Server) didChange(p *didChangeParams) {
@@ -228,7 +229,7 @@ func (s *Server) didChange(p *didChangeParams) {
 	}
 	d.changed = true
 	s.setWorld(w.with(d.uri, &d))
-	s.touch(d.path)
+	s.touch(&d)
 }
 
 func (s *Server) didSave(p *didSaveParams) {
@@ -243,7 +244,7 @@ func (s *Server) didSave(p *didSaveParams) {
 	}
 	d.changed, d.opened = false, s.newOpening(d.path, nil)
 	s.setWorld(w.with(d.uri, &d))
-	s.touch(d.path)
+	s.touch(&d)
 	s.advice.changedOnDisk([]string{d.path}, false)
 }
 
@@ -252,7 +253,7 @@ func (s *Server) didClose(p *didCloseParams) {
 	old := w.document(p.TextDocument.URI)
 	s.setWorld(w.with(p.TextDocument.URI, nil))
 	if old != nil {
-		s.touch(old.path)
+		s.touch(old)
 	}
 }
 

@@ -1,9 +1,13 @@
 package lsp_test
 
 import (
+	"archive/tar"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -291,4 +295,322 @@ func TestStoryNoCommandWaits(t *testing.T) {
 		e.Await(lsptest.JobIn("cancelled"))
 		e.Shutdown()
 	})
+}
+
+// What an appbundle holds of documents: clean ones byte for byte as on disk,
+// unsaved ones as shown, with their file's mark, and files that were never saved.
+func TestStoryBundleOfDocuments(t *testing.T) {
+	t.Parallel()
+	bundles := make(chan map[string]string, 4)
+	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+		files, err := filesOf(s.Bundle)
+		bundles <- files
+		return err
+	})
+	d.file("Project.toml", "[deps]\n")
+	d.file("Manifest.toml", "")
+	text := map[string]string{ // on disk
+		"run.jl": "1\n", "clean.jl": "\ufeffx = 1\r\n", "unsaved.jl": "\ufeffx = 1\r\n", "latin.jl": "# \xe9\n", "disk.jl": "x = 1\n", "latin-clean.jl": "y = \"\xe9\"\n",
+	}
+	uris := map[string]string{}
+	for name, on := range text {
+		uris[name] = d.file(name, on)
+	}
+	answer := make(chan string, 8)
+	e := d.editor(lsptest.Options{Capabilities: plugin(), Answer: func(lsptest.Question) string { return <-answer }})
+	for name, shown := range map[string]string{"run.jl": "1\n", "clean.jl": "x = 1\n", "unsaved.jl": "x = 1\n", "disk.jl": "x = 1\n"} {
+		e.OpenBuffer(uris[name], "julia", shown)
+	}
+	never := strings.Replace(uris["run.jl"], "run.jl", "new.jl", 1)
+	e.OpenBuffer(never, "julia", "n = 1\n")
+	e.OpenBuffer("file:///elsewhere/not-ours.jl", "julia", "secret\n")
+	e.SetBuffer(uris["unsaved.jl"], "x = 2\n")
+	submit := func() (sub commands.Submission, err error) {
+		return sub, e.TryExecute("juliahub.submitAppBundle", map[string]any{"uri": uris["run.jl"], "wait": true}, &sub)
+	}
+	sub, err := submit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var named []string
+	for _, path := range sub.Unsaved {
+		named = append(named, filepath.Base(path))
+	}
+	if !slices.Equal(named, []string{"new.jl", "unsaved.jl"}) {
+		t.Errorf("the answer names %q as unsaved", named)
+	}
+	got := <-bundles
+	for name, want := range map[string]string{
+		"clean.jl": "\ufeffx = 1\r\n", "unsaved.jl": "\ufeffx = 2\n", "new.jl": "n = 1\n", "latin-clean.jl": "y = \"\xe9\"\n", "latin.jl": "# \xe9\n",
+	} {
+		if got[name] != want {
+			t.Errorf("%s went as %q, want %q", name, got[name], want)
+		}
+	}
+	for name := range got {
+		if strings.Contains(name, "not-ours") {
+			t.Errorf("%s went along", name)
+		}
+	}
+
+	// Where the text shown may not be the whole truth, the person is asked.
+	for name, text := range map[string]string{"disk.jl": "was changed on disk", "latin.jl": "is not UTF-8"} {
+		if name == "disk.jl" {
+			e.SetBuffer(uris[name], "x = 3\n")
+			d.file(name, "someone else wrote this\n")
+		} else {
+			e.OpenBuffer(uris[name], "julia", "# é\n")
+		}
+		answer <- ""
+		if _, err := submit(); err == nil || failedWith(err) != 2 || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v", name, err)
+		}
+		e.Await(lsptest.Asks(text))
+		answer <- "Send the editor's text"
+		if _, err := submit(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := (<-bundles)[name]; got != map[string]string{"disk.jl": "x = 3\n", "latin.jl": "# é\n"}[name] {
+			t.Errorf("%s went as %q", name, got)
+		}
+		e.SaveBuffer(uris[name])
+	}
+	e.Shutdown()
+}
+
+// The text of a package that travels along from elsewhere goes as it is shown, too.
+func TestStoryUnsavedPackage(t *testing.T) {
+	t.Parallel()
+	bundles := make(chan map[string]string, 4)
+	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+		files, err := filesOf(s.Bundle)
+		bundles <- files
+		return err
+	})
+	const uuid = "1a0b5c1e-3d7f-4f0a-8c2d-0f6f3a1b2c4d"
+	d.file("proj/Project.toml", "[deps]\nNear = \""+uuid+"\"\n")
+	d.file("proj/Manifest.toml", "julia_version = \"1.9.4\"\nmanifest_format = \"2.0\"\n[[deps.Near]]\npath = \"../near\"\nuuid = \""+uuid+"\"\nversion = \"0.1.0\"\n")
+	d.file("near/Project.toml", "name = \"Near\"\nuuid = \""+uuid+"\"\nversion = \"0.1.0\"\n")
+	near := d.file("near/src/Near.jl", "module Near end\n")
+	uri := d.file("proj/run.jl", "using Near\n")
+	e := d.editor(lsptest.Options{Capabilities: plugin()})
+	e.OpenBuffer(uri, "julia", "using Near\n")
+	e.OpenBuffer(near, "julia", "module Near end # new\n")
+	var sub commands.Submission
+	e.Execute("juliahub.submitAppBundle", map[string]any{"uri": uri, "wait": true}, &sub)
+	if len(sub.Unsaved) != 1 || !strings.HasSuffix(filepath.ToSlash(sub.Unsaved[0]), "/near/src/Near.jl") {
+		t.Errorf("the answer names %q as unsaved", sub.Unsaved)
+	}
+	files := <-bundles
+	if !slices.Contains(slices.Collect(maps.Values(files)), "module Near end # new\n") || slices.Contains(slices.Collect(maps.Values(files)), "module Near end\n") {
+		t.Errorf("the bundle holds %q", files)
+	}
+	e.Shutdown()
+}
+
+// filesOf reads a bundle.
+func filesOf(path string) (map[string]string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	files := map[string]string{}
+	for in := tar.NewReader(file); ; {
+		header, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return files, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		raw, err := io.ReadAll(in)
+		if err != nil {
+			return nil, err
+		}
+		_, name, _ := strings.Cut(header.Name, "/")
+		files[name] = string(raw)
+	}
+}
+
+// A buffer without a file goes as a script, without the environment of whatever
+// folder is open.
+func TestStoryUntitled(t *testing.T) {
+	t.Parallel()
+	d, jobs := carrying(t)
+	d.file("Project.toml", "[deps]\n")
+	d.file("Manifest.toml", "")
+	e := d.editor(lsptest.Options{Capabilities: plugin()})
+	const uri = "untitled:Untitled-1"
+	e.OpenBuffer(uri, "julia", "println(1)\n")
+	e.Do(uri, "Submit as script", nil)
+	if got := <-jobs; got != (carried{code: "println(1)\n"}) {
+		t.Errorf("sent %+v", got)
+	}
+	e.Await(lsptest.AllOf(lsptest.JobIn("completed"), hasCode(uri, "job-completed")))
+	err := e.TryExecute("juliahub.submitAppBundle", map[string]any{"uri": uri}, nil)
+	if failedWith(err) != -32602 || !strings.Contains(err.Error(), "save it") {
+		t.Errorf("as appbundle: %v", err)
+	}
+	e.SetBuffer(uri, "println(2)\n")
+	e.Do(uri, "Run job again", nil)
+	if got := <-jobs; got.code != "println(2)\n" {
+		t.Errorf("again: sent %+v, not what the buffer is now", got)
+	}
+	e.Await(lsptest.JobIn("completed"))
+	e.CloseBuffer(uri)
+	e.Await(lsptest.Undiagnosed(uri))
+	var again commands.Submission
+	e.Execute("juliahub.rerun", map[string]any{"uri": uri, "wait": true}, &again) // as it was sent
+	if got := <-jobs; got.code != "println(2)\n" {
+		t.Errorf("closed: sent %+v", got)
+	}
+	e.Shutdown()
+}
+
+// Names of all kinds, as the client spells them: what is shown comes back under
+// its spelling, and the file is one however it is spelled.
+func TestStoryNames(t *testing.T) {
+	t.Parallel()
+	d, jobs := carrying(t)
+	for _, name := range []string{"a b.jl", "100%.jl", "c#1.jl", "q?x.jl", "été ∀ 𝒻.jl", "+&=.jl", "[x]{y}.jl", "UPPER.JL"} {
+		d.file(name, "1\n")
+		path := filepath.ToSlash(filepath.Join(d.dir, name))
+		plain := "file://" + strings.NewReplacer("%", "%25", " ", "%20").Replace(path) // as little as can be escaped
+		var all strings.Builder                                                        // as much
+		for _, b := range []byte(path) {
+			if b == '/' {
+				all.WriteByte(b)
+			} else {
+				fmt.Fprintf(&all, "%%%02x", b)
+			}
+		}
+		for _, uri := range []string{plain, "file://" + all.String()} {
+			e := d.editor(lsptest.Options{})
+			e.OpenBuffer(uri, "julia", "2\n")
+			e.Do(uri, "Submit as script", nil)
+			if got := <-jobs; got.code != "2\n" {
+				t.Errorf("%s: sent %+v", uri, got)
+			}
+			e.Await(hasCode(uri, "job-completed"))
+			e.AwaitLens(uri, "✓ Completed")
+			var job commands.Job
+			if e.Execute("juliahub.job", map[string]any{"uri": uri}, &job); filepath.ToSlash(job.File) != path {
+				t.Errorf("%s: the job's file is %q", uri, job.File)
+			}
+			e.Do(uri, "Dismiss job", nil)
+			e.Await(lsptest.Undiagnosed(uri))
+			e.Shutdown()
+		}
+	}
+}
+
+// What is not said is the only sensible thing, or asked for, or told how to say.
+func TestStoryMissingArguments(t *testing.T) {
+	t.Parallel()
+	d, jobs := carrying(t)
+	one, two := d.file("one.jl", "1\n"), d.file("two.jl", "2\n")
+	answer := ""
+	e := d.editor(lsptest.Options{Capabilities: map[string]any{}, Answer: func(q lsptest.Question) string {
+		for _, a := range q.Answers {
+			if answer != "" && strings.HasSuffix(a, answer) {
+				return a
+			}
+		}
+		return ""
+	}})
+	fails := func(command, says string) {
+		t.Helper()
+		if err := e.TryExecute("juliahub."+command, nil, nil); failedWith(err) != -32602 || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
+	fails("submitScript", `pass {"uri": "file:///…/script.jl"}`)
+	fails("submitAppBundle", `pass {"uri": "file:///…/script.jl"}`)
+	fails("previewJob", `pass {"uri": "file:///…/script.jl"}`)
+	fails("logs", `pass {"job": "jr-…"}`)
+	fails("cancelJob", `pass {"job": "jr-…"}`)
+
+	e.OpenBuffer(one, "julia", "1\n")
+	e.OpenBuffer(d.file("JuliaHub.toml", ""), "toml", "") // no script
+	e.Execute("juliahub.submitScript", map[string]any{"wait": true}, nil)
+	if got := <-jobs; got.code != "1\n" {
+		t.Errorf("the one that is open: sent %+v", got)
+	}
+	e.Await(hasCode(one, "job-completed"))
+	e.OpenBuffer(two, "julia", "2\n")
+	var sub commands.Submission
+	e.Execute("juliahub.submitScript", map[string]any{"wait": true}, &sub)
+	if sub.State != commands.StateCancelled || len(jobs) > 0 {
+		t.Errorf("nothing was chosen: %+v", sub)
+	}
+	if q := asked(e, "Which script"); len(q) != 1 || len(q[0].Answers) != 3 || q[0].Answers[0] != "None" {
+		t.Errorf("asked %+v", q)
+	}
+	answer = "two.jl"
+	e.Execute("juliahub.submitScript", nil, &sub)
+	if sub.State != commands.StateChoosing {
+		t.Errorf("the choice was waited for: %+v", sub)
+	}
+	if got := <-jobs; got.code != "2\n" {
+		t.Errorf("the one that was chosen: sent %+v", got)
+	}
+	e.Await(hasCode(two, "job-completed"))
+	// A command on a job takes the newest; with one script open, that one's.
+	var job commands.Job
+	if e.Execute("juliahub.job", nil, &job); job.URI != two {
+		t.Errorf("the newest job is of %s", job.URI)
+	}
+	e.CloseBuffer(two)
+	if e.Execute("juliahub.job", nil, &job); job.URI != one {
+		t.Errorf("of the one that is open: %s", job.URI)
+	}
+	for i := range 8 {
+		e.OpenBuffer(d.file(fmt.Sprintf("many%d.jl", i), ""), "julia", "")
+	}
+	fails("submitScript", `pass {"uri": "file:///…/script.jl"}`)
+	e.Shutdown()
+}
+
+// The same again while it is under way is the same submission; another text of
+// the file is asked for first.
+func TestStorySubmittedTwice(t *testing.T) {
+	t.Parallel()
+	d, jobs := carrying(t)
+	uri := d.file("pi.jl", "1\n")
+	e := d.editor(lsptest.Options{Capabilities: plugin()})
+	e.OpenBuffer(uri, "julia", "1\n")
+	nodes := emulator.Fault{Kind: emulator.FaultStall, Path: "/app/config/nodespecs/info", Times: -1}
+	if err := d.hub.Inject(nodes); err != nil {
+		t.Fatal(err)
+	}
+	var first, again, other commands.Submission
+	args := map[string]any{"uri": uri, "settings": map[string]any{"ncpu": 2}}
+	e.Execute("juliahub.submitScript", args, &first)
+	e.Execute("juliahub.submitScript", args, &again)
+	if !again.Joined || again.Submission != first.Submission || first.Joined {
+		t.Errorf("the same: %+v, then %+v", first, again)
+	}
+	e.Execute("juliahub.cancelJob", map[string]any{"submission": first.Submission}, nil)
+	e.Await(lsptest.JobIn("cancelled"))
+
+	two := d.file("two.jl", "1\n") // three commands on one file come from a program
+	e.OpenBuffer(two, "julia", "1\n")
+	e.Execute("juliahub.submitScript", map[string]any{"uri": two}, &first)
+	<-time.After(50 * time.Millisecond) // nobody edits and submits faster
+	e.SetBuffer(two, "2\n")
+	e.Execute("juliahub.submitScript", map[string]any{"uri": two}, &other)
+	if other.Joined || other.Submission == first.Submission {
+		t.Errorf("another text: %+v", other)
+	}
+	e.Await(lsptest.Asks("Submit it once more?"))
+	e.Await(lsptest.That("the other one cancelled", func(s *lsptest.State) bool {
+		return slices.ContainsFunc(s.Jobs, func(j map[string]any) bool { return j["submission"] == other.Submission && j["state"] == "cancelled" })
+	}))
+	e.Execute("juliahub.cancelJob", map[string]any{"submission": first.Submission}, nil)
+	e.Await(lsptest.JobIn("cancelled"))
+	if len(jobs) > 0 {
+		t.Errorf("sent %+v", <-jobs)
+	}
+	e.Shutdown()
 }

@@ -567,6 +567,7 @@ func TestDiagnostics(t *testing.T) {
 	caps["general"] = map[string]any{"positionEncodings": []string{"utf-8"}}
 	story(t, lsptest.Options{Capabilities: caps}, func(t *testing.T, e *lsptest.Editor, r *running) {
 		r.ui.ProblemsChanged(path, failed)
+		e.OpenBuffer("untitled:one", "julia", "")
 		r.ui.ProblemsChanged("untitled:one", []commands.Problem{{Line: 99, EndLine: 3, EndCol: 7, Severity: commands.SeverityHint, Message: "m"}})
 		pass(time.Second)
 		s := e.Await(lsptest.Diagnosed("untitled:one", 0, "m"))
