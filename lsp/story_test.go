@@ -93,24 +93,12 @@ func (d *desk) read(name string) string {
 // editor starts a server and an editor on the project.
 func (d *desk) editor(options lsptest.Options) *lsptest.Editor {
 	d.t.Helper()
-	e := d.connect(options)
-	e.Initialize()
-	e.Notify("initialized", map[string]any{})
-	return e
-}
-
-// state is the directory of the user's records.
-func (d *desk) state() string { return filepath.Join(filepath.Dir(d.dir), "state") }
-
-// connect starts a server, and an editor that has not said anything yet.
-func (d *desk) connect(options lsptest.Options) *lsptest.Editor {
-	d.t.Helper()
 	options.Folders = []string{(&url.URL{Scheme: "file", Path: filepath.ToSlash(d.dir)}).String()}
 	ours, theirs := net.Pipe()
 	logger := slog.New(slog.NewTextHandler(d.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	server := lsp.New(lsp.Config{Version: "test", Logger: logger, NewSession: func(ui commands.UI) (*commands.Session, error) {
 		return commands.New(commands.Config{
-			UI: ui, Logger: logger, Version: "test", Home: filepath.Dir(d.dir), State: d.state(),
+			UI: ui, Logger: logger, Version: "test", Home: filepath.Dir(d.dir), State: filepath.Join(filepath.Dir(d.dir), "state"),
 			Tick:      30 * time.Millisecond,
 			LookupEnv: func(name string) (string, bool) { v, ok := d.env[name]; return v, ok },
 		})
@@ -123,7 +111,7 @@ func (d *desk) connect(options lsptest.Options) *lsptest.Editor {
 		defer close(done)
 		_, _ = server.Serve(context.Background(), ours)
 	}()
-	e := lsptest.Connect(d.t, theirs, options)
+	e := lsptest.Open(d.t, theirs, options)
 	d.t.Cleanup(func() {
 		e.Close()
 		<-done

@@ -731,3 +731,28 @@ func TestAdviceWaitsForTyping(t *testing.T) {
 		}
 	})
 }
+
+// TestInitializeStartsNothing: an editor waits for initialize, however many jobs
+// there were; records and network are for afterwards.
+func TestInitializeStartsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := serve(t, nil)
+		e := lsptest.Connect(t, r.editor, lsptest.Options{})
+		started := func() int {
+			pass(0)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.started
+		}
+		e.Initialize()
+		if n := started(); n > 0 {
+			t.Error("the session was started before initialized")
+		}
+		e.Notify("initialized", map[string]any{})
+		if n := started(); n != 1 {
+			t.Errorf("the session was started %d times", n)
+		}
+		e.Shutdown()
+		r.exit(t, 0)
+	})
+}

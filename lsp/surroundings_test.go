@@ -338,31 +338,3 @@ func TestStoryTrace(t *testing.T) {
 	}
 	watched.Shutdown()
 }
-
-// TestInitializeReadsNothing: an editor waits for initialize, however many jobs
-// there were; records and network are for afterwards.
-func TestInitializeReadsNothing(t *testing.T) {
-	t.Parallel()
-	d := newDesk(t, nil)
-	record := filepath.Join(d.state(), "records", "5d0f8a2e-1c1f-4a39-9d1c-4f9a4a1b2c3d.json")
-	if err := os.MkdirAll(filepath.Dir(record), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(record, []byte("whoever reads this sets it aside"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	e := d.connect(lsptest.Options{})
-	e.Initialize()
-	uri := d.file("run.jl", "1\n")
-	e.OpenBuffer(uri, "julia", "1\n")
-	e.Lenses(uri) // whatever initialize had begun would have had its turn
-	if _, err := os.Stat(record); err != nil {
-		t.Error(err)
-	}
-	e.Notify("initialized", map[string]any{})
-	e.Await(lsptest.Says("set aside"))
-	if n := len(d.hub.Counters()); n > 0 {
-		t.Errorf("the server was asked: %v", d.hub.Counters())
-	}
-	e.Shutdown()
-}
