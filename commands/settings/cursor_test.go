@@ -28,7 +28,23 @@ func TestAt(t *testing.T) {
 		{"[‸", "", "header", "", "profile.NAME→profile."},
 		{"[profile.s‸mall]", "profile small", "header", "small", ""},
 		{"[profile.a]\nalias = 'é😀 x‸'", "profile a alias", "value", "é😀 x", `"train {file} {branch}"→"train {file} {branch}"`},
-		{"[profile.a]\ndownload = [\"*.p‸ng\"]", "profile a download [0]", "value", "*.png", `["*.png", "**/*.csv"]→["*.png", "**/*.csv"]`},
+		{"[profile.a]\ndownload = [\"*.p‸ng\"]", "profile a download [0]", "value", "*.png", `"**/*.csv"→"**/*.csv"`},
+		{"[profile.a]\ndownload = [\n  ‸\n]", "profile a download []", "value", "", `"*.png"→"*.png"`},
+		{"[profile.‸\n[profile.small]\ninherits = \"a b\"", "profile ", "header", "", `a b→"a b"`},
+		{"default-profile = \"big\"\n[‸", "", "header", "", "profile.big→profile.big"},
+		{"[profile.small.‸]\n", "profile small ", "header", "", "image→image"},
+		{"[bundle]\n‸", "bundle ", "key", "", `public-git-hosts→public-git-hosts = ["github.com", "gitlab.com"]`},
+		{"bundle.pu‸", "bundle pu", "key", "pu", `public-git-hosts→public-git-hosts = ["github.com", "gitlab.com"]`},
+		{"[profile.a]\nexpose.‸", "profile a expose ", "key", "", "port→port = "},
+		{"[profile.a]\nexpose = { access = ‸ }", "profile a expose access", "value", "", `public→"public"`},
+		{"[profile.a]\nexpose = { access = ‸, port = 8080 }", "profile a expose access", "value", "", `public→"public"`},
+		{"[profile.a]\nsysimage = ‸true", "profile a sysimage", "value", "true", "false→false"},
+		{"[profile.a]\nsysimage = ‸ true", "profile a sysimage", "value", "true", "false→false"},
+		{"[profile.a]\nngpu = ‸", "profile a ngpu", "value", "", "1→1"},
+		{"[profile.a.image]\n‸", "profile a image ", "key", "", "product→product = "},
+		{"[profile.a]\r\nnc‸\r\nmemory = 2", "profile a nc", "key", "nc", "ncpu→ncpu = 2"},
+		{"\ufeff‸", "", "key", "", `[profile.NAME]→[profile.`},
+		{"[profile.a]\npro‸", "profile a pro", "key", "pro", "[profile.NAME]→[profile."},
 	} {
 		before, _, _ := strings.Cut(c.text, "‸")
 		text := strings.ReplaceAll(c.text, "‸", "")
@@ -78,6 +94,21 @@ func TestKeyAt(t *testing.T) {
 		got := strings.TrimSpace(k.Name + " " + f.Name)
 		if got != want || ok != (want != "") {
 			t.Errorf("%s: %q, %v", path, got, ok)
+		}
+	}
+}
+
+// TestNothingToWrite puts the cursor where no key and no value can stand.
+func TestNothingToWrite(t *testing.T) {
+	for _, text := range []string{
+		"# nc‸", "[profile.a]\nncpu = 2 ‸", "[profile.a]\nncpu = 2 # nc‸", "[profile.a]‸", "[profile.a] # ‸", "[profile.a]\nimage = { product = \"x\" } ‸",
+		"[profile.a]\ndownload = [\n  \"*.png\", # pi‸\n]", "[profile.a]\nalias = \"\"\"\n‸\n\"\"\"", "[profile.a.env]\n‸X = 1", "[nothing.‸]", "[other]\n‸",
+	} {
+		before, _, _ := strings.Cut(text, "‸")
+		h := ParseHub([]byte(strings.ReplaceAll(text, "‸", "")))
+		at := h.At(strings.Count(before, "\n"), utf16Len(before[strings.LastIndexByte(before, '\n')+1:]))
+		if got := h.Choices(at); len(got) > 0 {
+			t.Errorf("%q: %+v at %+v", text, got, at)
 		}
 	}
 }

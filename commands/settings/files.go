@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -36,17 +37,34 @@ func FindHubFile(dir, home string) string {
 
 // checkResults reports a results directory that is not strictly below its base.
 func checkResults(rel string) error {
-	switch clean := path.Clean(rel); {
+	clean := path.Clean(rel)
+	switch {
 	case rel == "" || clean == ".":
 		return fail("the results need a directory of their own below this one, such as \"juliahub-results\"")
 	case strings.ContainsAny(rel, "\\\x00") || path.IsAbs(rel) || len(rel) > 1 && rel[1] == ':' || strings.HasPrefix(rel, "~"):
 		return fail("%q must be relative to the directory of %s, with / between names", rel, HubFile)
 	case slices.Contains(strings.Split(rel, "/"), ".."):
 		return fail("%q must not contain \"..\": results stay below the directory of %s", rel, HubFile)
-	case strings.EqualFold(strings.Split(clean, "/")[0], ".git"):
-		return fail("%q lies in git's own directory", rel)
+	}
+	for name := range strings.SplitSeq(clean, "/") {
+		switch {
+		case strings.EqualFold(name, ".git"):
+			return fail("%q lies in git's own directory", rel)
+		case !portable(name):
+			return fail("%q is no name of a directory on Windows, and the file is meant for everyone in the team", name)
+		}
 	}
 	return nil
+}
+
+// device are the names that Windows has taken, whatever follows behind a dot.
+var device = regexp.MustCompile(`(?i)^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\.|$)`)
+
+// portable reports whether a directory can have a name on every system. Windows
+// drops spaces and dots at the end: "..." would be another directory there.
+func portable(name string) bool {
+	return strings.TrimRight(name, ". ") == name && !device.MatchString(name) &&
+		strings.IndexFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`<>:"|?*`, r) }) < 0
 }
 
 // ResultsDir returns the absolute directory for results: rel below base. It

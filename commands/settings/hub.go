@@ -44,7 +44,7 @@ type Hub struct {
 func ParseHub(text []byte) *Hub {
 	h := &Hub{layout: tomlpos.Scan(string(text))}
 	tree := map[string]any{}
-	if _, err := toml.Decode(string(text), &tree); err != nil {
+	if err := h.decode(&tree); err != nil {
 		h.syntax = []Problem{h.syntaxProblem(err)}
 		h.Profiles = h.profileNames(func(string) bool { return true })
 		return h
@@ -54,6 +54,23 @@ func ParseHub(text []byte) *Hub {
 	h.Profiles = h.profileNames(func(name string) bool { return h.profile(name) != nil })
 	_, h.defaultProfile = tree["default-profile"].(string)
 	return h
+}
+
+// mostText is how long a JuliaHub.toml may be: ones in use have a kilobyte.
+const mostText = 1 << 20
+
+// decode reads the text as TOML, unless that could take for ever.
+func (h *Hub) decode(tree *map[string]any) error {
+	switch {
+	case len(h.layout.Text) > mostText:
+		return toml.ParseError{Message: "it has more than a megabyte", Position: toml.Position{Line: 1, Len: 1}}
+	case h.layout.TooDeep >= 0:
+		line, _ := h.layout.Position(h.layout.TooDeep)
+		at := strings.TrimPrefix(h.layout.Text[:h.layout.TooDeep], "\ufeff")
+		return toml.ParseError{Message: "it is nested too deeply", Position: toml.Position{Line: line + 1, Start: len(at), Len: 1}}
+	}
+	_, err := toml.Decode(h.layout.Text, tree)
+	return err
 }
 
 // profileNames lists the profiles in the order of the file.
@@ -71,13 +88,42 @@ func (h *Hub) syntaxProblem(err error) Problem {
 	var at toml.ParseError
 	if errors.As(err, &at) {
 		p.Message = "This is not TOML: " + strings.TrimSuffix(at.Message, ".") + ". Until it is, nothing in this file counts."
-		from := at.Position.Start
-		if strings.HasPrefix(h.layout.Text, "\ufeff") {
-			from += len("\ufeff") // the parser counts from behind the mark
-		}
-		h.place(&p, tomlpos.Span{From: from, To: from + max(at.Position.Len, 1)})
+		h.place(&p, syntaxSpan(h.layout, at.Position))
 	}
 	return p
+}
+
+// syntaxOffset is where the parser says that an error is. It counts from behind
+// a byte-order mark, and points before a control character.
+func syntaxOffset(l *tomlpos.Layout, at toml.Position) int {
+	offset := max(0, at.Start)
+	if strings.HasPrefix(l.Text, "\ufeff") {
+		offset += len("\ufeff")
+	}
+	if next := offset + 1; next < len(l.Text) && l.Text[next] < ' ' && !strings.ContainsRune("\t\r\n", rune(l.Text[next])) {
+		return next
+	}
+	return offset
+}
+
+// syntaxSpan is what is to be marked for an error: the key that begins there, the
+// line that ends there too early, or the character.
+func syntaxSpan(l *tomlpos.Layout, at toml.Position) tomlpos.Span {
+	from := syntaxOffset(l, at)
+	for _, e := range l.Entries {
+		if e.Key.From == from && e.Key.To > from {
+			return e.Key
+		}
+	}
+	to := min(from+max(at.Len, 1), len(l.Text))
+	if from < to && strings.TrimRight(l.Text[from:to], "\r\n") != "" {
+		return tomlpos.Span{From: from, To: to}
+	}
+	line, _ := l.Position(from)
+	start := l.Offset(line, 0)
+	text := strings.TrimRight(l.Text[start:max(start, min(from, len(l.Text)))], " \t\r\n")
+	indent := len(text) - len(strings.TrimLeft(text, " \t"))
+	return tomlpos.Span{From: start + indent, To: start + len(text)}
 }
 
 // plainNumbers gives all numbers below v as they are written, for values that
@@ -262,10 +308,13 @@ func (h *Hub) checkProfileTable(v any) []Problem {
 	}
 	var problems []Problem
 	for _, name := range sortedKeys(t) {
-		if _, ok := t[name].(map[string]any); ok {
+		if _, ok := t[name].(map[string]any); ok && name != "" {
+			continue
+		} else if ok {
+			problems = append(problems, h.problem([]string{"profile", name}, true, CodeHubValue, "A profile needs a name: [profile.NAME]."))
 			continue
 		}
-		p := h.problem([]string{"profile", name}, true, CodeHubValue, fmt.Sprintf("A profile is a table: [profile.%s].", name))
+		p := h.problem([]string{"profile", name}, true, CodeHubValue, fmt.Sprintf("A profile is a table: [profile.%s].", tomlKey(name)))
 		if _, isKey := lookup(name, true); isKey {
 			p.Message = fmt.Sprintf("%q needs a profile's name above it: [profile.NAME].", name)
 		}
@@ -400,6 +449,12 @@ func (h *Hub) secrets(v any, path []string) []Problem {
 		for i, e := range v {
 			problems = append(problems, h.secrets(e, append(slices.Clone(path), "["+strconv.Itoa(i)+"]"))...)
 		}
+	case []map[string]any:
+		for i, e := range v {
+			problems = append(problems, h.secrets(e, append(slices.Clone(path), "["+strconv.Itoa(i)+"]"))...)
+		}
+	case json.Number:
+		return h.secrets(string(v), path)
 	case string:
 		if LooksSecret(path[len(path)-1], v) {
 			p := h.problem(path, false, CodeHubSecret, "This looks like a secret. JuliaHub.toml is meant to be shared: keep secrets out of it, and let the job get them another way.")

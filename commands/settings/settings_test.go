@@ -164,6 +164,9 @@ func TestProblems(t *testing.T) {
 		{"server = ‹\"http://juliahub.com\"›", CodeHubValue, "http:// is allowed for this machine only.", `"juliahub.com"`},
 		{"\ufeffserver = ‹3›", CodeHubValue, "This must be a string, not a number.", ""},
 		{"\ufeff# é 😀\n‹servr› = \"x\"", CodeHubKey, `There is no key "servr" here. Did you mean "server"?`, "server"},
+		{"[profile.a]\nenv.DB_PASSWORD = ‹48201937›", CodeHubSecret, "This looks like a secret. JuliaHub.toml is meant to be shared: keep secrets out of it, and let the job get them another way.", ""},
+		{"[profile.‹\"\"›]\nncpu = 2", CodeHubValue, "A profile needs a name: [profile.NAME].", ""},
+		{"[profile]\n‹\"a b\"› = 2", CodeHubValue, "A profile is a table: [profile.\"a b\"].", ""},
 		{"[bundle]\n‹hosts› = []", CodeHubKey, `There is no key "hosts" here; known are public-git-hosts.`, ""},
 		{"[bundle]\npublic-git-hosts = [\"github.com\", ‹\"a b\"›]", CodeHubValue, `"a b" is not a host name.`, ""},
 		{"‹[[›profile]]", "", "", ""},
@@ -203,15 +206,18 @@ func mark(text string, p Problem) string {
 }
 
 func TestSyntaxErrors(t *testing.T) {
-	for text, want := range map[string][2]int{
-		"ncpu = \n":               {0, 7},
-		"a = 1\nb = [1, 2\nc = 3": {2, 0},
-		"a = 1\na = 2\n":          {1, 0},
-		"é = \"😀\" x\n":           {0, 0},
+	for _, text := range []string{
+		"‹ncpu =› \n", "a = 1\r\n  ‹b =› \r\nc = 2", "a = 1\n‹a› = 2\n", "[x]\n[y]\n[‹x›]\na = 1", "a = {b=1, ‹b›=2}", "‹é› = \"😀\" x\n", "\ufeffa = 1\n‹b =›\n", "a = 1\n‹\x01›\n",
+		"a = ‹trou›\n", "a = \"‹x\\q›\"\n",
 	} {
-		s, problems := hub(text, "")
-		if len(problems) != 1 || problems[0].Code != CodeHubSyntax || problems[0].Line != want[0] {
+		plain := strings.NewReplacer("‹", "", "›", "").Replace(text)
+		s, problems := hub(plain, "")
+		if len(problems) != 1 || problems[0].Code != CodeHubSyntax {
 			t.Errorf("%q: %+v", text, problems)
+			continue
+		}
+		if got := mark(plain, problems[0]); got != text {
+			t.Errorf("place %q, want %q: %s", got, text, problems[0].Message)
 		}
 		if s.Profile.NCPU != 1 {
 			t.Errorf("%q counts", text)
@@ -225,6 +231,7 @@ func TestWrongValuesLeaveTheLayerBelow(t *testing.T) {
 ncpu = 4
 image = { product = "p" }
 env = { A = "1" }
+download = ["*.png"]
 [profile.x]
 inherits = "base"
 ncpu = "many"
@@ -232,12 +239,13 @@ memory = -1
 image = { produkt = "q" }
 env = { A = [], B = "2" }
 expose = { port = 80 }
+download = ["*.csv", 7]
 `, "x")
-	if len(problems) != 6 {
+	if len(problems) != 7 {
 		t.Errorf("%d problems: %+v", len(problems), problems)
 	}
 	p := s.Profile
-	if p.NCPU != 4 || p.Memory != 1 || p.Image == nil || p.Image.Product != "p" || p.Env["A"] != "1" || p.Env["B"] != "2" || p.Expose != nil {
+	if p.NCPU != 4 || p.Memory != 1 || p.Image == nil || p.Image.Product != "p" || p.Env["A"] != "1" || p.Env["B"] != "2" || p.Expose != nil || len(p.Download) != 1 || p.Download[0] != "*.png" {
 		t.Errorf("%+v", p)
 	}
 }
@@ -371,7 +379,8 @@ func TestResultsDir(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(base, "real"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for rel, ok := range map[string]bool{"results": true, "a/b/c": true, "real/x": true, "inner/x": true, "out": false, "out/x": false, "self": false, "dangling/x": false, "..": false, "a/../b": false, ".": false, "": false, "/x": false, `a\b`: false, "c:x": false, "~/x": false, ".git/x": false} {
+	for rel, ok := range map[string]bool{"results": true, "a/b/c": true, "real/x": true, "inner/x": true, "out": false, "out/x": false, "self": false, "dangling/x": false, "..": false, "a/../b": false, ".": false, "": false, "/x": false, `a\b`: false, "c:x": false, "~/x": false, ".git/x": false, "a/.GIT": false,
+		"C:/x": false, "//host/share": false, "a:b": false, "...": false, "a/.. ": false, "a.": false, "nul": false, "a/COM1.txt": false, "a\tb": false, "a*": false, "console": true, "é/ü 1": true, ".hidden": true, "a/./b/": true} {
 		got, err := ResultsDir(base, rel)
 		if (err == nil) != ok || ok && got != filepath.Join(base, filepath.FromSlash(rel)) {
 			t.Errorf("%q: %q, %v", rel, got, err)
@@ -390,6 +399,8 @@ func TestLooksSecret(t *testing.T) {
 	}{
 		{"DB_PASSWORD", "hunter2", true}, {"api_key", "abc123", true}, {"TOKEN", "x-y-z", true},
 		{"URL", "postgres://me:pw@host/db", true}, {"X", "AKIAABCDEFGHIJKLMNOP", true}, {"X", "-----BEGIN RSA PRIVATE KEY-----", true},
+		{"PGPASSWORD", "hunter22", true}, {"githubToken", "abcdef12", true}, {"DB_PASS", "hunter22", true}, {"SECRETKEY", "abc123", true}, {"X", "hf_0123456789abcdefghijklmnopqrstuvwxyz", true}, {"X", "Bearer 0123456789abcdefghij.x", true},
+		{"COMPASS", "north", false}, {"BYPASS", "no-cache", false}, {"PASSES", "many", false}, {"PATH", "bin", false}, {"X", "bearer of news", false}, {"KEY", "x", false},
 		{"TOKENS", "32", false}, {"TOKEN", "", false}, {"TOKEN_FILE", "/run/secrets/x", false}, {"MAX_TOKEN", "128", false}, {"URL", "https://host/path", false}, {"AUTHOR", "me", false}, {"DATASET", "big", false},
 	} {
 		if got := LooksSecret(c.name, c.value); got != c.want {
@@ -454,6 +465,7 @@ func FuzzHub(f *testing.F) {
 		for at := 0; at < len(text); at += 1 + len(text)/50 {
 			h.Choices(h.At(l.Position(at)))
 		}
+		ParseHub(Mend([]byte(text)))
 		for _, p := range problems {
 			if p.Line < 0 || p.Col < 0 || p.EndLine < p.Line || p.EndLine >= strings.Count(text, "\n")+1 || p.EndLine == p.Line && p.EndCol < p.Col {
 				t.Errorf("%q: %+v", text, p)

@@ -178,7 +178,8 @@ func setChoice(to *string, v any, values ...string) error {
 	return e
 }
 
-// setStrings reads a list; check is asked for each element.
+// setStrings reads a list; check is asked for each element. One that is wrong
+// makes the list count for nothing: half of it is not what was meant.
 func setStrings(to *[]string, v any, check func(string) error) error {
 	list, ok := v.([]any)
 	if !ok {
@@ -201,7 +202,9 @@ func setStrings(to *[]string, v any, check func(string) error) error {
 		}
 		out = append(out, s)
 	}
-	*to = out
+	if wrong == nil {
+		*to = out
+	}
 	return wrong.orNil()
 }
 

@@ -30,6 +30,11 @@ type Entry struct {
 type Layout struct {
 	Text    string
 	Entries []Entry // in the order of the text
+	// Comments are where they stand, from the "#" to the end of the line.
+	Comments []Span
+	// TooDeep is where the text is nested deeper than it is followed; -1 = nowhere.
+	// A parser may take for ever there.
+	TooDeep int
 
 	lines  []int          // offset of each line's start
 	byPath map[string]int // the first entry of each path
@@ -40,7 +45,7 @@ func pathKey(path []string) string { return strings.Join(path, "\x00") }
 
 // Scan finds the places of all keys and values.
 func Scan(text string) *Layout {
-	l := &Layout{Text: text, lines: []int{0}, byPath: map[string]int{}, tables: map[string]int{}}
+	l := &Layout{Text: text, TooDeep: -1, lines: []int{0}, byPath: map[string]int{}, tables: map[string]int{}}
 	for i := range len(text) {
 		if text[i] == '\n' {
 			l.lines = append(l.lines, i+1)
@@ -168,10 +173,15 @@ func (s *scanner) header() []string {
 
 // restOfLine skips what is left after a header or value.
 func (s *scanner) restOfLine() {
+	s.blank(false)
+	from := s.pos
 	if i := strings.IndexByte(s.Text[s.pos:], '\n'); i >= 0 {
 		s.pos += i + 1
 	} else {
 		s.pos = len(s.Text)
+	}
+	if line := strings.TrimRight(s.Text[from:s.pos], "\r\n"); strings.HasPrefix(line, "#") {
+		s.Comments = append(s.Comments, Span{from, from + len(line)})
 	}
 }
 
@@ -192,13 +202,21 @@ func (s *scanner) blank(lines bool) {
 }
 
 // keys reads a dotted key below prefix. Each part gets an entry of its own: its
-// value is filled in by keyValue for the last one.
+// value is filled in by keyValue for the last one. A part that is not there yet,
+// behind the last dot, has an entry too, and is no part of the path returned.
 func (s *scanner) keys(prefix []string, header bool) []string {
 	path := append([]string(nil), prefix...)
 	for {
 		s.blank(false)
 		part, at, ok := s.key()
 		if !ok {
+			if len(path) > len(prefix) {
+				s.add(append(path, ""), at, at, header)
+			}
+			return path
+		}
+		if len(path) >= maxNesting {
+			s.tooDeep()
 			return path
 		}
 		if n := s.tables[pathKey(path)]; header && n > 0 {
@@ -250,8 +268,14 @@ func (s *scanner) keyValue(table []string) {
 	s.Entries[last].Value = s.value(path)
 }
 
-// maxNesting bounds recursion: JuliaHub.toml needs four levels.
+// maxNesting bounds recursion, and the parts of a key: JuliaHub.toml needs four.
 const maxNesting = 100
+
+func (s *scanner) tooDeep() {
+	if s.TooDeep < 0 {
+		s.TooDeep = s.pos
+	}
+}
 
 // value reads a value, adding entries for what is inside it.
 func (s *scanner) value(path []string) Span {
@@ -260,6 +284,7 @@ func (s *scanner) value(path []string) Span {
 	defer func() { s.depth-- }()
 	switch c := s.peek(); {
 	case s.depth > maxNesting:
+		s.tooDeep()
 		s.restOfLine()
 	case c == '"' || c == '\'':
 		return s.quoted(c)
