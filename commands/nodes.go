@@ -115,6 +115,21 @@ type NodeRow struct {
 	Memory       int     `json:"memory"` // GB
 	GPU          bool    `json:"gpu"`
 	PricePerHour float64 `json:"pricePerHour"` // US dollars
+	PriceUnknown bool    `json:"priceUnknown,omitempty"`
+}
+
+func rowOf(n jobapi.Node) NodeRow {
+	return NodeRow{n.Class, n.Description, n.VCores, n.MemoryGB, n.GPU, n.PricePerHour, n.PriceUnknown}
+}
+
+// Price is what an hour costs, for people.
+func (n NodeRow) Price() string { return priceText(n.PricePerHour, n.PriceUnknown) }
+
+func priceText(perHour float64, unknown bool) string {
+	if unknown {
+		return "price not known"
+	}
+	return fmt.Sprintf("$%.2f an hour", perHour)
 }
 
 // NodeList is the answer of juliahub.nodes.
@@ -138,7 +153,7 @@ func (s *Session) ListNodes(ctx context.Context, in Input) (NodeList, error) {
 		}
 		nodes, err := s.nodesOf(ctx, server, client)
 		for _, n := range nodes {
-			l.Nodes = append(l.Nodes, NodeRow{n.Class, n.Description, n.VCores, n.MemoryGB, n.GPU, n.PricePerHour})
+			l.Nodes = append(l.Nodes, rowOf(n))
 		}
 		return l, err
 	}
@@ -154,7 +169,11 @@ func (l NodeList) text() string {
 		if n.GPU {
 			gpu = "yes"
 		}
-		fmt.Fprintf(&b, "%-12s %5d %5d GB %4s %10.2f  %s\n", n.Class, n.NCPU, n.Memory, gpu, n.PricePerHour, n.Description)
+		price := fmt.Sprintf("%.2f", n.PricePerHour)
+		if n.PriceUnknown {
+			price = "?"
+		}
+		fmt.Fprintf(&b, "%-12s %5d %5d GB %4s %10s  %s\n", n.Class, n.NCPU, n.Memory, gpu, price, n.Description)
 	}
 	return b.String()
 }

@@ -32,16 +32,26 @@ func (s *Session) ProfileText(path string, text []byte, profile string) string {
 	}
 	count := max(1, p.NNodes)
 	price := node.PricePerHour * float64(count)
-	lines = append(lines, fmt.Sprintf("Node on %s: %s%s, $%.2f an hour.", hostOf(server), times(count), node, price))
+	lines = append(lines, fmt.Sprintf("Node on %s: %s%s, %s.", hostOf(server), times(count), node, priceText(price, node.PriceUnknown)))
+	if node.PriceUnknown {
+		return strings.Join(append(lines, limitText(p.LimitHours)+"."), "\n")
+	}
 	if s.cfg.Now().Sub(known.at) > pricesOld {
 		lines = append(lines, "That was the price on "+known.at.Local().Format("2 January 2006")+".")
 	}
 	if p.LimitHours == 0 {
-		lines = append(lines, "No time limit: there is no most that a job can cost.")
+		lines = append(lines, limitText(0)+": there is no most that a job can cost.")
 	} else {
-		lines = append(lines, fmt.Sprintf("Time limit %d h: a job costs at most $%.2f.", p.LimitHours, price*float64(p.LimitHours)))
+		lines = append(lines, fmt.Sprintf("%s: a job costs at most $%.2f.", limitText(p.LimitHours), price*float64(p.LimitHours)))
 	}
 	return strings.Join(lines, "\n")
+}
+
+func limitText(hours int) string {
+	if hours == 0 {
+		return "No time limit"
+	}
+	return fmt.Sprintf("Time limit %d h", hours)
 }
 
 // pricesOld is from when on it is said how old a price is.
@@ -60,21 +70,27 @@ func (s *Session) KnownNodes(path string, text []byte) []NodeRow {
 	_, known, _ := s.profileNodes(path, text, "")
 	var rows []NodeRow
 	for _, n := range known.nodes {
-		rows = append(rows, NodeRow{n.Class, n.Description, n.VCores, n.MemoryGB, n.GPU, n.PricePerHour})
+		rows = append(rows, rowOf(n))
 	}
 	return rows
 }
 
 // KnownImages are the job images of a JuliaHub.toml's server, as far as known.
+// They are asked for as nodes are.
 func (s *Session) KnownImages(path string, text []byte) []ImageRow {
 	_, server, err := s.hubServer(path, text, "")
 	if err != nil {
 		return nil
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	known := s.images[server]
+	s.mu.Unlock()
+	s.askUnasked(server, "images", known.images == nil || s.cfg.Now().Sub(known.at) >= nodesFor, func(ctx context.Context, client Client) error {
+		_, err := s.imagesOf(ctx, server, client)
+		return err
+	})
 	var rows []ImageRow
-	for _, i := range s.images[server].images {
+	for _, i := range known.images {
 		rows = append(rows, ImageRow{i.Product, i.Name, i.Tag, i.CPUKey != "", i.GPUKey != "", i.Default, i.Interactive != ""})
 	}
 	return rows
@@ -99,27 +115,35 @@ func (s *Session) profileNodes(path string, text []byte, profile string) (settin
 		return chosen, nodeList{}, server
 	}
 	known := s.knownNodes(server)
-	s.mu.Lock()
-	client, asking := s.clients[server], s.asking[server]
-	ask := client != nil && !asking && (known.nodes == nil || s.cfg.Now().Sub(known.at) >= nodesFor)
-	if ask {
-		s.asking[server] = true
-	}
-	s.mu.Unlock()
-	if ask {
-		s.goDo(func() { s.askNodes(server, client) })
-	}
+	s.askUnasked(server, "nodes", known.nodes == nil || s.cfg.Now().Sub(known.at) >= nodesFor, func(ctx context.Context, client Client) error {
+		_, err := s.nodesOf(ctx, server, client)
+		return err
+	})
 	return chosen, known, server
 }
 
-// askNodes asks for a server's nodes where nobody waits for them.
-func (s *Session) askNodes(server string, client Client) {
-	ctx, cancel := context.WithTimeout(s.ctx, nodesFor)
-	defer cancel()
-	if _, err := s.nodesOf(ctx, server, client); err != nil {
-		s.log.Info("the server's nodes are not known", "error", err)
-	}
+// askUnasked asks a server for something that it offers where nobody waits for
+// it: once at a time, and only a server that a person has asked for something.
+func (s *Session) askUnasked(server, what string, stale bool, ask func(context.Context, Client) error) {
+	key := what + " of " + server
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.asking, server)
+	client := s.clients[server]
+	ready := stale && client != nil && !s.asking[key]
+	if ready {
+		s.asking[key] = true
+	}
+	s.mu.Unlock()
+	if !ready {
+		return
+	}
+	s.goDo(func() {
+		ctx, cancel := context.WithTimeout(s.ctx, nodesFor)
+		defer cancel()
+		if err := ask(ctx, client); err != nil {
+			s.log.Info("what the server offers is not known", "what", what, "error", err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.asking, key)
+	})
 }

@@ -58,6 +58,18 @@ func TestPricesSurviveARestart(t *testing.T) {
 	if err != nil || len(kept) != 1 {
 		t.Fatal(kept, err)
 	}
+	data, err := os.ReadFile(kept[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	priceless := strings.ReplaceAll(string(data), `"PriceUnknown":false`, `"PriceUnknown":true`)
+	if err := os.WriteFile(kept[0], []byte(priceless), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, _ = w.session()
+	if got := text(s); strings.Contains(got, "$") || !strings.Contains(got, "price not known") || !strings.Contains(got, "Time limit 2 h.") {
+		t.Errorf("without prices: %s", got)
+	}
 	if err := os.WriteFile(kept[0], []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,8 @@ type Node struct {
 	GPU          bool
 	VCores       int
 	MemoryGB     int
-	PricePerHour float64 // US dollars
+	PricePerHour float64 // US dollars; 0 where it is not known
+	PriceUnknown bool
 	Description  string
 	MemDisplay   string
 	ID           int

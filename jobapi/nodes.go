@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 )
@@ -47,13 +48,16 @@ func parseNode(spec json.RawMessage) (Node, bool) {
 	}
 	cores, okCores := row[2].whole()
 	memory, okMemory := row[3].whole()
-	price, _ := row[4].number()
+	price, okPrice := row[4].number()
+	if okPrice = okPrice && price >= 0 && !math.IsInf(price, 0) && !math.IsNaN(price); !okPrice {
+		price = 0
+	}
 	if !okCores || !okMemory || row[0].text() == "" {
 		return Node{}, false
 	}
 	node := Node{
 		Class: row[0].text(), GPU: row[1].truth(), VCores: int(cores), MemoryGB: int(memory),
-		PricePerHour: price, Description: row[5].text(),
+		PricePerHour: price, PriceUnknown: !okPrice, Description: row[5].text(),
 	}
 	if len(row) > 7 {
 		node.MemDisplay = row[7].text()

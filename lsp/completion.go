@@ -27,7 +27,11 @@ func (s *Server) completion(_ context.Context, w *world, p *positionParams) (any
 		at := s.utf16Of(doc, *p.Position)
 		hub := settings.ParseHub([]byte(doc.text))
 		cursor := hub.At(int(at.Line), int(at.Character))
-		for _, c := range append(s.serverChoices(doc, cursor), hub.Choices(cursor)...) {
+		choices := hub.Choices(cursor)
+		if cursor.Line == cursor.EndLine {
+			choices = append(s.serverChoices(doc, hub, cursor), choices...)
+		}
+		for _, c := range choices {
 			edit := commands.Problem{Line: cursor.Line, Col: cursor.Col, EndLine: cursor.EndLine, EndCol: cursor.EndCol}
 			item := s.item(w, doc, edit, c.Label, c.Insert, protocol.CompletionItemKindProperty)
 			if c.Doc != "" {
@@ -43,7 +47,7 @@ func (s *Server) completion(_ context.Context, w *world, p *positionParams) (any
 
 // serverChoices are the values of a profile's key that the server offers, as far
 // as that is known: sizes of nodes with their price, job images.
-func (s *Server) serverChoices(doc *document, cursor settings.Cursor) []settings.Choice {
+func (s *Server) serverChoices(doc *document, hub *settings.Hub, cursor settings.Cursor) []settings.Choice {
 	key, field, ok := cursor.KeyAt()
 	if !ok || !cursor.Value {
 		return nil
@@ -55,7 +59,7 @@ func (s *Server) serverChoices(doc *document, cursor settings.Cursor) []settings
 			all = append(all, settings.Choice{Label: plain(label), Insert: insert, Doc: plain(about)})
 		}
 	}
-	text := []byte(doc.text)
+	text := settings.Mend([]byte(doc.text))
 	switch {
 	case key.Name == "ncpu" || key.Name == "memory":
 		nodes := s.session.KnownNodes(doc.path, text)
@@ -65,20 +69,24 @@ func (s *Server) serverChoices(doc *document, cursor settings.Cursor) []settings
 			if key.Name == "memory" {
 				size = n.Memory
 			}
-			what := fmt.Sprintf("%s: %d vCPU, %d GB, $%.2f an hour", n.Class, n.NCPU, n.Memory, n.PricePerHour)
+			what := fmt.Sprintf("%s: %d vCPU, %d GB, %s", n.Class, n.NCPU, n.Memory, n.Price())
 			if n.GPU {
 				what += ", GPU"
 			}
 			add(fmt.Sprintf("%d (%s)", size, what), fmt.Sprint(size), n.Description)
 		}
-	case key.Name == "image" && (field.Name == "product" || field.Name == "name"):
+	case key.Name == "image":
 		for _, i := range s.session.KnownImages(doc.path, text) {
-			value, about := i.Product, ""
-			if field.Name == "name" {
-				value, about = i.Name, "Product "+i.Product
-			}
-			if !strings.ContainsAny(value, "\"\\\n") {
-				add(value, `"`+value+`"`, about)
+			whole := fmt.Sprintf(`{ product = "%s", name = "%s" }`, i.Product, i.Name)
+			product := hub.Beside(cursor, "product")
+			switch {
+			case strings.ContainsAny(i.Product+i.Name, "\"\\\n"):
+			case field.Name == "":
+				add(whole, whole, "")
+			case field.Name == "product":
+				add(i.Product, `"`+i.Product+`"`, "")
+			case field.Name == "name" && (product == "" || product == i.Product):
+				add(i.Name, `"`+i.Name+`"`, "Product "+i.Product)
 			}
 		}
 	}

@@ -49,10 +49,12 @@ func (s *Server) utf16Of(doc *document, at position) position {
 
 // hubHover says what a key means, and of a profile's name what it comes to.
 func (s *Server) hubHover(doc *document, at position) string {
-	hub := settings.ParseHub([]byte(doc.text))
-	cursor := hub.At(int(at.Line), int(at.Character))
-	if name, ok := cursor.Profile(); ok && slices.Contains(hub.Profiles, name) {
-		return plain("Profile " + name + "\n\n" + s.session.ProfileText(doc.path, []byte(doc.text), name))
+	cursor := settings.ParseHub([]byte(doc.text)).At(int(at.Line), int(at.Character))
+	if name, ok := cursor.Profile(); ok {
+		whole := settings.Mend([]byte(doc.text)) // the line below may be half typed
+		if slices.Contains(settings.ParseHub(whole).Profiles, name) {
+			return plain("Profile " + name + "\n\n" + s.session.ProfileText(doc.path, whole, name))
+		}
 	}
 	key, field, ok := cursor.KeyAt()
 	if !ok {

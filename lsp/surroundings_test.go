@@ -218,6 +218,27 @@ func TestStoryPrices(t *testing.T) {
 	if got := labels(e, uri, 6, 21); !slices.Contains(got, "standard-batch") {
 		t.Errorf("images %q", got)
 	}
+	// All of that goes on while a line is half typed, and leaves alone what is not read.
+	e.SetBuffer(uri, "[profile.big]\nncpu = 4\nmemory = 8\ntimelimit = \"3h\"\nnnodes = 2\n[profile.x]\nimage = { product = \"standard-batch\", name = \"\n[profile.y\nncpu = 64\n")
+	if got := hoverText(e, uri, 0, 10); !strings.Contains(got, "2 × ") || !strings.Contains(got, "Wants 4 vCPU") || !strings.Contains(got, "a job costs at most $") {
+		t.Errorf("hover in a broken file %q", got)
+	}
+	if got := hoverText(e, uri, 7, 10); got != "" {
+		t.Errorf("hover on a broken header %q", got)
+	}
+	if got := hoverText(e, uri, 2, 2); !strings.Contains(got, "memory (integer)") {
+		t.Errorf("hover in a broken file %q", got)
+	}
+	if got := labels(e, uri, 1, 8); !slices.ContainsFunc(got, func(l string) bool { return strings.Contains(l, "$") }) {
+		t.Errorf("nodes in a broken file %q", got)
+	}
+	if got := labels(e, uri, 6, 47); !slices.Contains(got, "Stable") {
+		t.Errorf("names of a product's images %q", got)
+	}
+	e.SetBuffer(uri, "[profile.x]\nimage = { product = \"other\", name = \"\" }\n")
+	if got := labels(e, uri, 1, 37); len(got) != 0 {
+		t.Errorf("names of another product's images %q", got)
+	}
 	e.Shutdown()
 }
 

@@ -60,11 +60,14 @@ func newNodes(t terminal) *cobra.Command {
 		}
 		tab := w.table("CLASS", "VCPU", "MEMORY", "GPU", "$ AN HOUR", "DESCRIPTION")
 		for _, n := range list.Nodes {
-			gpu := ""
+			gpu, price := "", fmt.Sprintf("%.2f", n.PricePerHour)
 			if n.GPU {
 				gpu = "yes"
 			}
-			tab.row(n.Class, fmt.Sprint(n.NCPU), fmt.Sprintf("%d GB", n.Memory), gpu, fmt.Sprintf("%.2f", n.PricePerHour), n.Description)
+			if n.PriceUnknown {
+				price = "?"
+			}
+			tab.row(n.Class, fmt.Sprint(n.NCPU), fmt.Sprintf("%d GB", n.Memory), gpu, price, n.Description)
 		}
 		return tab.end()
 	})
