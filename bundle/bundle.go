@@ -95,6 +95,9 @@ type Exclusion struct {
 	Path   string   `json:"path"`
 	Rule   *RuleRef `json:"rule,omitempty"`
 	Reason string   `json:"reason,omitempty"`
+
+	Dir   bool     `json:"-"` // it is a directory
+	Below []string `json:"-"` // some of the files in it, where a rule excludes it
 }
 
 // RuleRef is a line of an ignore file.

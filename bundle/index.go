@@ -345,13 +345,15 @@ func (w *walker) tallyKnown(d *dir) tally {
 		case n.kind == kindFile && n.link == nil:
 			sum.files++
 			sum.bytes += n.size
+			sum.first = append(sum.first, n.path)
 		case n.kind == kindDir && n.link == nil:
 			below := w.tallyOf(n.path)
 			if n.dir != nil {
 				below = w.tallyKnown(n.dir)
 			}
-			sum = tally{sum.files + below.files, sum.bytes + below.bytes, sum.partial || below.partial}
+			sum = tally{sum.files + below.files, sum.bytes + below.bytes, sum.partial || below.partial, append(sum.first, below.first...)}
 		}
+		sum.first = sum.first[:min(len(sum.first), firstFiles)]
 	}
 	return sum
 }

@@ -412,19 +412,23 @@ func (b *builder) count(r *rule, files int, bytes int64) {
 func (b *builder) exclude(t *tree, n *node, prefix string) {
 	path := prefix + n.path
 	if n.reason == reasonNone {
-		b.plan.Excluded = append(b.plan.Excluded, Exclusion{Path: path, Rule: &b.rules[n.rule].RuleRef})
+		out := Exclusion{Path: path, Rule: &b.rules[n.rule].RuleRef, Dir: n.kind == kindDir}
+		tally := t.tallies[n.path]
+		for _, file := range tally.first {
+			out.Below = append(out.Below, prefix+file)
+		}
+		b.plan.Excluded = append(b.plan.Excluded, out)
 		if n.kind != kindDir {
 			b.count(n.rule, 1, n.size)
 			return
 		}
-		tally := t.tallies[n.path]
 		b.count(n.rule, tally.files, tally.bytes)
 		if tally.partial {
 			b.warn("not-counted", path, "%s holds more than %d entries: only some of what is left out with it was counted", path, tallyLimit)
 		}
 		return
 	}
-	b.plan.Excluded = append(b.plan.Excluded, Exclusion{Path: path, Reason: n.reason.String()})
+	b.plan.Excluded = append(b.plan.Excluded, Exclusion{Path: path, Reason: n.reason.String(), Dir: n.kind == kindDir})
 	switch n.reason {
 	case reasonSpecial:
 		b.warn("special-file", path, "%s is a socket, device or pipe and stays out", path)

@@ -36,8 +36,13 @@ type tree struct {
 type tally struct {
 	files   int
 	bytes   int64
-	partial bool // there is more
+	partial bool     // there is more
+	first   []string // the paths of some of them
 }
+
+// firstFiles is how many files below an excluded directory are known by name:
+// enough for a hover on the rule.
+const firstFiles = 10
 
 // placed is a node with its directory.
 type placed struct {
@@ -289,14 +294,18 @@ const tallyLimit = 50_000
 // tally counts what a rule excludes with a directory. What cannot be read is not
 // counted: it does not travel anyway.
 func (w *walker) tally(path, abs string) {
+	type place struct{ path, abs string }
 	var sum tally
-	dirs, seen := []string{abs}, 0
+	dirs, seen := []place{{path, abs}}, 0
 	for len(dirs) > 0 && w.ctx.Err() == nil {
 		dir := dirs[len(dirs)-1]
 		dirs = dirs[:len(dirs)-1]
-		entries, _, err := readEntries(dir)
+		entries, _, err := readEntries(dir.abs)
 		if err != nil {
 			continue
+		}
+		if len(sum.first) < firstFiles {
+			slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
 		}
 		if seen += len(entries); seen > tallyLimit {
 			sum.partial = true
@@ -306,8 +315,11 @@ func (w *walker) tally(path, abs string) {
 			switch {
 			case e.name == ".git": // it would stay out anyway
 			case e.mode.IsDir():
-				dirs = append(dirs, filepath.Join(dir, e.name))
+				dirs = append(dirs, place{dir.path + "/" + e.name, filepath.Join(dir.abs, e.name)})
 			case e.mode.IsRegular():
+				if len(sum.first) < firstFiles {
+					sum.first = append(sum.first, dir.path+"/"+e.name)
+				}
 				sum.files++
 				sum.bytes += e.size
 			}

@@ -42,8 +42,15 @@ func (s *Server) completion(_ context.Context, w *world, p *positionParams) (any
 	case ignoreFile:
 		items = append(items, s.ignoreItems(w, doc, *p.Position)...)
 	}
+	if len(items) > mostItems {
+		return &protocol.CompletionList{IsIncomplete: true, Items: items[:mostItems]}, nil
+	}
 	return items, nil
 }
+
+// mostItems is how many completions an editor gets at once: it asks again as
+// more is typed.
+const mostItems = 1000
 
 // serverChoices are the values of a profile's key that the server offers, as far
 // as that is known: sizes of nodes with their price, job images.
@@ -100,18 +107,32 @@ func (s *Server) ignoreItems(w *world, doc *document, at position) []protocol.Co
 		return nil
 	}
 	here := s.utf16Of(doc, at)
-	line := lineOf(doc.text, lineStarts(doc.text), int(here.Line))
+	line := ignoreText(doc, here.Line)
 	typed := line[:columnOffset(line, here.Character, utf16Units)]
-	begin := 0
-	if len(typed) > 0 && typed[0] == '!' {
-		begin = 1
+	rule := strings.TrimPrefix(strings.TrimLeft(typed, " \t"), "!")
+	if strings.HasPrefix(strings.TrimLeft(typed, " \t"), "#") {
+		return nil
 	}
-	var items []protocol.CompletionItem
-	for _, path := range plan.paths(plan.inBundle(doc.path), typed[begin:]) {
+	begin := columnAt(typed, len(typed)-len(rule), utf16Units)
+	paths := plan.paths(plan.inBundle(doc.path), rule)
+	items := make([]protocol.CompletionItem, 0, min(len(paths), mostItems+1))
+	for _, path := range paths[:min(len(paths), mostItems+1)] {
+		kind := protocol.CompletionItemKindFile
+		if strings.HasSuffix(path, "/") {
+			kind = protocol.CompletionItemKindFolder
+		}
 		edit := commands.Problem{Line: int(here.Line), Col: begin, EndLine: int(here.Line), EndCol: int(here.Character)}
-		items = append(items, s.item(w, doc, edit, path, path, protocol.CompletionItemKindFile))
+		item := s.item(w, doc, edit, path, path, kind)
+		item.SortText = protocol.NewOptional(fmt.Sprintf("%04d", len(items))) // directories first
+		items = append(items, item)
 	}
 	return items
+}
+
+// ignoreText is a line of an ignore file as the commands count it: without a
+// byte-order mark.
+func ignoreText(doc *document, line int64) string {
+	return strings.TrimPrefix(lineOf(doc.text, lineStarts(doc.text), int(line)), byteOrderMark)
 }
 
 // item is a completion that replaces a range, given as a problem's.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -251,6 +252,14 @@ func (s *Server) nameOf(path string) string {
 func (s *Server) rangeIn(at place, p commands.Problem) protocol.Range {
 	clamp := func(line int) int { return max(0, min(line, len(at.starts)-1)) }
 	first, last := clamp(p.Line), clamp(max(p.Line, p.EndLine))
+	if at.doc != nil && strings.HasPrefix(at.text, byteOrderMark) && !p.WholeLine {
+		if first == 0 {
+			p.Col++
+		}
+		if last == 0 {
+			p.EndCol++
+		}
+	}
 	from := columnIn(lineOf(at.text, at.starts, first), p.Col, s.encoding)
 	endLine := lineOf(at.text, at.starts, last)
 	to := columnIn(endLine, p.EndCol, s.encoding)

@@ -24,7 +24,7 @@ func (s *Server) hover(_ context.Context, w *world, p *positionParams) (any, err
 	case settings.HubFile:
 		text = s.hubHover(doc, s.utf16Of(doc, *p.Position))
 	case ignoreFile:
-		text = s.ignoreHover(doc, *p.Position)
+		text = s.ignoreHover(doc, s.utf16Of(doc, *p.Position))
 	}
 	if text == "" {
 		return nil, nil
@@ -42,9 +42,18 @@ func (s *Server) hoverText(text string) protocol.HoverContents {
 	return &protocol.MarkedStringWithLanguage{Language: "text", Value: text} //nolint:staticcheck // deprecated, and the only plain form that needs no capability
 }
 
-// utf16Of is a client's position with its column in UTF-16 units.
+// byteOrderMark at the beginning of a text is a character of it for editors that
+// leave it there. The commands do not count it.
+const byteOrderMark = "\ufeff"
+
+// utf16Of is a client's position with its column as the commands count: in
+// UTF-16 units, a byte-order mark not among them.
 func (s *Server) utf16Of(doc *document, at position) position {
-	return spanOf(rangeOf(doc.text, span{at, at}, s.encoding)).Start
+	here := spanOf(rangeOf(doc.text, span{at, at}, s.encoding)).Start
+	if here.Line == 0 && here.Character > 0 && strings.HasPrefix(doc.text, byteOrderMark) {
+		here.Character--
+	}
+	return here
 }
 
 // hubHover says what a key means, and of a profile's name what it comes to.
@@ -83,7 +92,7 @@ func (s *Server) ignoreHover(doc *document, at position) string {
 		return ""
 	}
 	rule, ok := plan.rule(plan.inBundle(doc.path), int(at.Line)+1)
-	if line := lineOf(doc.text, lineStarts(doc.text), int(at.Line)); !ok || !strings.Contains(line, strings.TrimSpace(rule.Pattern)) {
+	if !ok || strings.TrimSpace(ignoreText(doc, at.Line)) != strings.TrimSpace(rule.Pattern) {
 		return "" // the plan is of an earlier text
 	}
 	verb := "Keeps out"

@@ -144,6 +144,9 @@ func (s *Server) workspaceEdit(w *world, edits []lint.Edit) (*protocol.Workspace
 			return newFileEdit(e), true
 		}
 		at := s.placeIn(w, e.File)
+		if !e.Fits(at.text) {
+			return nil, false // typed over since: there will be another advice soon
+		}
 		name := uri.URI(at.uri)
 		changes[name] = append(changes[name], s.textEdit(at, e))
 	}
@@ -158,7 +161,7 @@ func (s *Server) textEdit(at place, e lint.Edit) protocol.TextEdit {
 	last := len(at.starts) - 1
 	line := lineOf(at.text, at.starts, last)
 	end := protocol.Position{Line: uint32(last), Character: uint32(columnAt(line, len(line), s.encoding))}
-	return protocol.TextEdit{Range: protocol.Range{Start: end, End: end}, NewText: e.NewText}
+	return protocol.TextEdit{Range: protocol.Range{Start: end, End: end}, NewText: lint.Appended(at.text, e.NewText)}
 }
 
 // newFileEdit creates a file with one line.
@@ -168,7 +171,7 @@ func newFileEdit(e lint.Edit) *protocol.WorkspaceEdit {
 		&protocol.CreateFile{Kind: "create", URI: name, Options: &protocol.CreateFileOptions{IgnoreIfExists: ptr(true)}},
 		&protocol.TextDocumentEdit{
 			TextDocument: protocol.OptionalVersionedTextDocumentIdentifier{TextDocumentIdentifier: protocol.TextDocumentIdentifier{URI: name}},
-			Edits:        []protocol.TextDocumentEditElement{&protocol.TextEdit{NewText: e.NewText}},
+			Edits:        []protocol.TextDocumentEditElement{&protocol.TextEdit{NewText: lint.Appended("", e.NewText)}},
 		},
 	}}
 }

@@ -22,7 +22,10 @@ func Hub(path string, body []byte) []Problem {
 		if f.Suggestion != "" {
 			p.Fixes = []Fix{{
 				Title: fmt.Sprintf("Replace by %s", f.Suggestion),
-				Edits: []Edit{{File: path, Line: f.Line, Col: f.Col, EndLine: f.EndLine, EndCol: f.EndCol, NewText: f.Suggestion}},
+				Edits: []Edit{{
+					File: path, Line: f.Line, Col: f.Col, EndLine: f.EndLine, EndCol: f.EndCol,
+					Was: linesOf(string(body), f.Line, f.EndLine), NewText: f.Suggestion,
+				}},
 			}}
 		}
 		out = append(out, p)

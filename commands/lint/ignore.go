@@ -107,7 +107,8 @@ func (l *ignoreLint) rule(r bundle.Rule) {
 			return
 		}
 		mended := strings.Repeat("!", len(r.Pattern)-len(pattern)) + bare
-		p.Fixes = []Fix{{Title: "Replace by " + mended, Edits: []Edit{{File: p.File, Line: p.Line, Col: p.Col, EndLine: p.EndLine, EndCol: p.EndCol, NewText: mended}}}}
+		from, to := l.text(p.File).line(r.Line)
+		p.Fixes = []Fix{{Title: "Replace by " + mended, Edits: []Edit{l.text(p.File).edit(p.File, from, to, mended)}}}
 	case r.MatchedFiles > 0:
 	case r.Negated && parent != "":
 		p := l.at(r.RuleRef, Warning, CodeIgnoreParent, "%s cannot be included again: line %d (%s) excludes its directory %s, which is not entered.",

@@ -55,13 +55,43 @@ const (
 	WithoutManifest Command = "without-manifest" // submits a script of the project without its manifest
 )
 
-// Edit replaces a range of a file. With Append it adds NewText, a line with the
-// ends of lines that it needs, to the file's end, and the file may not exist yet.
+// Edit replaces a range of a file whose lines there are Was: in a text that has
+// changed in the meantime it must not be made. With Append it adds a line to the
+// file's end, see Appended, and the file may not exist yet.
 type Edit struct {
 	File                       string // absolute
 	Line, Col, EndLine, EndCol int
+	Was                        string
 	NewText                    string
 	Append                     bool
+}
+
+// Fits reports whether a text has, where the edit is to be made, what it was
+// made for.
+func (e Edit) Fits(text string) bool {
+	return e.Append || linesOf(text, e.Line, e.EndLine) == e.Was
+}
+
+// linesOf are the lines of a text from a first to a last one.
+func linesOf(text string, first, last int) string {
+	lines := strings.SplitAfterN(strings.TrimPrefix(text, "\ufeff"), "\n", last+2)
+	if first > last || last >= len(lines) {
+		return ""
+	}
+	return strings.Join(lines[first:last+1], "")
+}
+
+// Appended is what has to be added to a text's end so that it gets another line,
+// with the ends of lines as the text has them.
+func Appended(text, line string) string {
+	end := "\n"
+	if strings.Contains(text, "\r\n") {
+		end = "\r\n"
+	}
+	if strings.TrimPrefix(text, "\ufeff") != "" && !strings.HasSuffix(text, "\n") {
+		return end + line + end
+	}
+	return line + end
 }
 
 // text turns byte offsets into places.
@@ -103,6 +133,7 @@ func (t text) edit(file string, from, to int, newText string) Edit {
 	e := Edit{File: file, NewText: newText}
 	e.Line, e.Col = t.position(from)
 	e.EndLine, e.EndCol = t.position(to)
+	e.Was = linesOf(t.body, e.Line, e.EndLine)
 	return e
 }
 

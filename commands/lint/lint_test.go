@@ -79,7 +79,7 @@ func apply(body string, edits []Edit) string {
 	slices.SortFunc(edits, func(a, b Edit) int { return offset(body, b.Line, b.Col) - offset(body, a.Line, a.Col) })
 	for _, e := range edits {
 		if e.Append {
-			body += e.NewText
+			body += Appended(body, e.NewText)
 			continue
 		}
 		body = body[:offset(body, e.Line, e.Col)] + e.NewText + body[offset(body, e.EndLine, e.EndCol):]
@@ -167,11 +167,11 @@ func TestManyFilesAndPackages(t *testing.T) {
 		count[one.Code]++
 		switch one.Code {
 		case CodeSecret:
-			if e := one.Fixes[0].Edits[0]; e.File != filepath.Join(dep, ignoreName) || e.NewText != "test/a.key\n" {
+			if e := one.Fixes[0].Edits[0]; e.File != filepath.Join(dep, ignoreName) || e.NewText != "test/a.key" {
 				t.Errorf("%+v", e)
 			}
 		case CodeBuildOutput:
-			if e := one.Fixes[0].Edits[0]; e.NewText != "\ndocs/build\n" {
+			if e := one.Fixes[0].Edits[0]; e.NewText != "docs/build" {
 				t.Errorf("%+v", e)
 			}
 		case CodeIgnorePackage:
@@ -187,7 +187,7 @@ func TestManyFilesAndPackages(t *testing.T) {
 }
 
 func TestRules(t *testing.T) {
-	files := map[string]string{"Project.toml": "", ignoreName: "*.log\n!keep.log\nout\n", "keep.log": "", "out/a/x": "", "out/b": "12", "src/a b[1].jl": "", "src/deep/y.jl": "", "sub/" + ignoreName: "x\n", "sub/x": "", "sub/z/w": ""}
+	files := map[string]string{"Project.toml": "", ignoreName: "*.log\n!keep.log\nout\n", "keep.log": "", "out/a/x": "", "out/b": "12", "src/a b[1].jl": "", "src/deep/y.jl": "", "sub/" + ignoreName: "x\n", "sub/x": "", "sub/z/w": "", "[x]/*": "", "[x]/é": "", "[x]/ ": "", `#a\b`: "", ".hidden/ x ": ""}
 	for i := range 12 {
 		files[fmt.Sprintf("logs/%02d.log", i)] = "123"
 	}
@@ -198,6 +198,9 @@ func TestRules(t *testing.T) {
 	info, ok := RuleAt(p, ignoreName, 1)
 	if !ok || info.MatchedFiles != 12 || info.MatchedBytes != 36 || len(info.Paths) != 10 || info.Paths[0] != "logs/00.log" {
 		t.Errorf("%+v", info)
+	}
+	if info, ok := RuleAt(p, ignoreName, 3); !ok || info.MatchedFiles != 2 || !slices.Equal(info.Paths, []string{"out/b", "out/a/x"}) {
+		t.Errorf("a directory: %+v", info)
 	}
 	if info, ok := RuleAt(p, ignoreName, 2); !ok || !info.Negated || info.Paths != nil {
 		t.Errorf("%+v", info)
@@ -210,17 +213,60 @@ func TestRules(t *testing.T) {
 		want        []string
 	}{
 		{ignoreName, "s", []string{"src/", "sub/"}},
-		{ignoreName, "!src/", []string{`src/a b\[1].jl`, "src/deep/"}},
+		{ignoreName, "!src/", []string{"src/deep/", `src/a b\[1].jl`}},
 		{ignoreName, "logs/0", []string{"logs/00.log", "logs/01.log", "logs/02.log", "logs/03.log", "logs/04.log", "logs/05.log", "logs/06.log", "logs/07.log", "logs/08.log", "logs/09.log"}},
-		{"sub/" + ignoreName, "", []string{ignoreName, "x", "z/"}},
+		{"sub/" + ignoreName, "", []string{"z/", ignoreName, "x"}},
 		{ignoreName, "nothing", []string{}},
+		{ignoreName, `src/a b\[`, []string{`src/a b\[1].jl`}},
+		{ignoreName, `\[x]/`, []string{`\[x]/[ ]`, `\[x]/\*`, `\[x]/é`}},
+		{ignoreName, `\#`, []string{`\#a\\b`}},
+		{ignoreName, ".", []string{".hidden/", ".juliabundleignore"}},
+		{ignoreName, ".hidden/", []string{`.hidden/ x[ ]`}},
+		{ignoreName, "*", nil},
+		{"sub/z/" + ignoreName, "", []string{"w"}},
 	} {
-		if got := IgnorePaths(p, c.file, c.typed); !reflect.DeepEqual(got, c.want) {
+		if got := IgnorePaths(p, c.file, c.typed); !slices.Equal(got, c.want) {
 			t.Errorf("%s %q: %q, want %q", c.file, c.typed, got, c.want)
 		}
 	}
-	if got := IgnorePaths(p, ignoreName, "ou"); len(got) != 1 || !strings.HasPrefix(got[0], "out") {
+	if got := IgnorePaths(p, ignoreName, "ou"); len(got) != 1 || got[0] != "out/" {
 		t.Errorf("%q", got)
+	}
+}
+
+// A path is written into the ignore file that counts for it, in that file's
+// manner, so that it is out then.
+func TestLeaveOut(t *testing.T) {
+	for name, c := range map[string]struct{ file, before, after string }{
+		".env":             {ignoreName, "", ".env\n"},
+		"a b/ [1]*?\\.pem": {ignoreName, "x", "x\na b/ \\[1]\\*\\?\\\\.pem\n"},
+		" .env/id_rsa":     {ignoreName, "x\r\ny", "x\r\ny\r\n[ ].env/id_rsa\r\n"},
+		"#a/.env":          {ignoreName, "\ufeff", "\ufeff\\#a/.env\n"},
+		"keys/a/id_rsa":    {"keys/" + ignoreName, "*.log\n", "*.log\na/id_rsa\n"},
+		"keys/é/.netrc":    {"keys/é/" + ignoreName, "", ".netrc\n"},
+		"k\ney/id_rsa":     {ignoreName, "", "k?ey/id_rsa\n"},
+	} {
+		files := map[string]string{"Project.toml": "", c.file: c.before, name: "secret"}
+		root := tree(t, files)
+		p, err := plan(t, root, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		problems := slices.DeleteFunc(Ignore(p, disk), func(p Problem) bool { return p.Code != CodeSecret })
+		if len(problems) != 1 || len(problems[0].Fixes) != 1 {
+			t.Errorf("%q: %+v", name, problems)
+			continue
+		}
+		edits := problems[0].Fixes[0].Edits
+		if got := apply(c.before, edits); got != c.after || edits[0].File != filepath.Join(root, c.file) {
+			t.Errorf("%q: %q in %s", name, got, edits[0].File)
+		}
+		if err := os.WriteFile(edits[0].File, []byte(c.after), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if p, err = plan(t, root, ""); err != nil || len(slices.DeleteFunc(Ignore(p, disk), func(p Problem) bool { return p.Code != CodeSecret })) > 0 {
+			t.Errorf("%q goes out still: %v", name, err)
+		}
 	}
 }
 
@@ -234,7 +280,7 @@ func TestIgnoreWithoutFile(t *testing.T) {
 	if got := brief(root, problems); !reflect.DeepEqual(got, []string{"Project.toml:1 secret ‹›"}) {
 		t.Fatalf("%q", got)
 	}
-	if e := problems[0].Fixes[0].Edits[0]; !e.Append || e.File != filepath.Join(root, ignoreName) || e.NewText != ".env\n" {
+	if e := problems[0].Fixes[0].Edits[0]; !e.Append || e.File != filepath.Join(root, ignoreName) || e.NewText != ".env" {
 		t.Errorf("%+v", e)
 	}
 	p.TarSize = 3 << 30

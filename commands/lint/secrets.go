@@ -2,8 +2,11 @@ package lint
 
 import (
 	"fmt"
+	"path"
 	"path/filepath"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"juliahub-lsp/bundle"
 	"juliahub-lsp/commands/settings"
@@ -44,21 +47,37 @@ func (l *ignoreLint) secrets() {
 	}
 }
 
-// leaveOut offers to exclude a path of the bundle: in the ignore file of the
-// project, or of the package that it belongs to.
+// leaveOut offers to exclude a path of the bundle: in the ignore file that counts
+// for it, of the project or of the package that it belongs to.
 func (l *ignoreLint) leaveOut(inBundle string) []Fix {
-	file, rest := l.local(ignoreName), inBundle
+	root, rest := l.plan.Root, inBundle
 	if strings.HasPrefix(inBundle, ".bundle/") {
 		at := l.packageOf(inBundle)
 		if at == nil || strings.HasPrefix(inBundle, ".bundle/depot/") {
 			return nil
 		}
-		file, rest = filepath.Join(at.From, ignoreName), strings.TrimPrefix(inBundle, at.To+"/")
+		root, rest = at.From, strings.TrimPrefix(inBundle, at.To+"/")
+	}
+	dir := l.ignoreDir(root, rest)
+	file := filepath.Join(root, filepath.FromSlash(dir), ignoreName)
+	if dir != "." {
+		rest = strings.TrimPrefix(rest, dir+"/")
 	}
 	return []Fix{{
-		Title: fmt.Sprintf("Add %s to %s", rest, ignoreName),
-		Edits: []Edit{{File: file, NewText: l.lineEnd(file) + ignoreLine(rest) + "\n", Append: true}},
+		Title: fmt.Sprintf("Add %s to %s", rest, path.Join(dir, ignoreName)),
+		Edits: []Edit{{File: file, NewText: ignoreLine(rest), Append: true}},
 	}}
+}
+
+// ignoreDir is the directory, below a root, of the ignore file that counts for a
+// path: the nearest that there is, else the root, ".".
+func (l *ignoreLint) ignoreDir(root, rel string) string {
+	for dir := path.Dir(rel); dir != "." && dir != "/"; dir = path.Dir(dir) {
+		if _, ok := l.read(filepath.Join(root, filepath.FromSlash(dir), ignoreName)); ok {
+			return dir
+		}
+	}
+	return "."
 }
 
 func (l *ignoreLint) packageOf(inBundle string) *bundle.Package {
@@ -95,19 +114,20 @@ func sentence(s string) string {
 	return settings.Capital(strings.TrimSuffix(s, ".")) + "."
 }
 
-// lineEnd is what an ignore file lacks at its end before a line can be added.
-func (l *ignoreLint) lineEnd(file string) string {
-	body, _ := l.read(file)
-	if len(body) == 0 || body[len(body)-1] == '\n' {
-		return ""
-	}
-	return "\n"
-}
+// special are the characters that mean something in a rule, and the ends of
+// lines, which no rule can hold.
+var special = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, "\n", "?", "\r", "?")
 
 // ignoreLine is the rule that excludes one path alone, next to the ignore file
-// of the path's root.
+// of the path's root. White space at its ends would be no part of it otherwise.
 func ignoreLine(p string) string {
-	line := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(p)
+	line := special.Replace(p)
+	if first, size := utf8.DecodeRuneInString(line); unicode.IsSpace(first) {
+		line = "[" + line[:size] + "]" + line[size:]
+	}
+	if last, size := utf8.DecodeLastRuneInString(line); unicode.IsSpace(last) {
+		line = line[:len(line)-size] + "[" + line[len(line)-size:] + "]"
+	}
 	if strings.HasPrefix(line, "!") || strings.HasPrefix(line, "#") {
 		return `\` + line
 	}
