@@ -91,7 +91,7 @@ func findFailure(messages []jobapi.LogMessage, paths stacktrace.Paths) *track.Pl
 	lines := make([]stacktrace.Line, 0, len(messages))
 	for i := range messages {
 		m := &messages[i]
-		lines = append(lines, stacktrace.Line{Text: m.Message, Worker: workerOf(m), Time: m.Time})
+		lines = append(lines, stacktrace.Line{Text: asPrinted(m), Worker: workerOf(m), Time: m.Time})
 	}
 	trace, ok := stacktrace.Failure(stacktrace.Parse(lines))
 	if !ok {
@@ -103,6 +103,21 @@ func findFailure(messages []jobapi.LogMessage, paths stacktrace.Paths) *track.Pl
 	failure.EndLine, failure.EndCol = place.EndLine, place.EndCol
 	failure.Related = relatedPlaces(trace, place, paths)
 	return failure
+}
+
+// asPrinted is a message's text; that of a record with an exception, which is one
+// of its keywords, is as Julia's own logger would print it.
+func asPrinted(m *jobapi.LogMessage) string {
+	exception, _ := m.Keywords["exception"].(string)
+	if exception == "" || m.Level == nil || *m.Level < warnLevel {
+		return m.Message
+	}
+	title := "Warning"
+	if *m.Level >= errorLevel {
+		title = "Error"
+	}
+	inside := func(text string) string { return strings.ReplaceAll(text, "\n", "\n│    ") }
+	return fmt.Sprintf("┌ %s: %s\n│   exception =\n│    %s\n└ @ %s:%d", title, inside(m.Message), inside(exception), m.FilePath, m.Line)
 }
 
 // mostRelated is how many places of a stack trace are shown beside the one that failed.

@@ -83,6 +83,30 @@ func TestFailureWithoutATrace(t *testing.T) {
 	}
 }
 
+// A record carries its exception as a keyword; the last one that is an error counts
+// where nothing was uncaught.
+func TestFailureInARecord(t *testing.T) {
+	paths := stacktrace.Paths{Code: "/home/ada/a.jl"}
+	warn, level := 1000, 2000
+	trace := func(line string) map[string]any {
+		return map[string]any{"n": 3, "exception": "DomainError with -1.0:\nbad\nStacktrace:\n [1] f(x::Float64)\n   @ Main ~/code.jl:" + line}
+	}
+	messages := []jobapi.LogMessage{
+		{Message: "all failed", Level: &level, FilePath: "/home/jovyan/code.jl", Line: 9, Keywords: trace("4")},
+		{Message: "may be", Level: &warn, FilePath: "/home/jovyan/code.jl", Line: 10, Keywords: trace("5")},
+		{Message: "printed", Keywords: trace("6")},
+		{Message: "bye"},
+	}
+	failure := findFailure(messages, paths)
+	if failure == nil || failure.Line != 4 || failure.Message != "all failed\nexception =\nDomainError with -1.0:\nbad" {
+		t.Fatalf("%+v", failure)
+	}
+	messages = append(messages, said("ERROR: LoadError: boom\nStacktrace:\n [1] top-level scope\n   @ ~/code.jl:7")...)
+	if failure := findFailure(messages, paths); failure == nil || failure.Line != 7 {
+		t.Errorf("what was uncaught counts: %+v", failure)
+	}
+}
+
 // What was being read or run counts where no frame is the person's own, each line once.
 func TestFailureInsideNestedFiles(t *testing.T) {
 	paths := stacktrace.Paths{Name: "proj", Files: map[string]string{"a.jl": "/home/ada/proj/a.jl", "b.jl": "/home/ada/proj/b.jl"}}

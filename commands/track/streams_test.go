@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -277,6 +278,13 @@ func TestTail(t *testing.T) {
 	}
 	if log[1].Metadata != nil || len(log[0].Keywords) != 1 {
 		t.Errorf("more is kept than what is needed: %+v", log[:2])
+	}
+	trace := strings.Repeat("x", tailBytes/4)
+	for range 20 { // a record's exception is needed, and counts
+		end.add(end.next, []jobapi.LogMessage{{Message: "failed", Keywords: map[string]any{"exception": trace, "x": "y"}}})
+	}
+	if log = end.log(); len(log) > 12 || log[len(log)-1].Keywords["exception"] != trace || len(log[len(log)-1].Keywords) != 1 {
+		t.Errorf("%d messages with exceptions", len(log))
 	}
 	end.add(5, []jobapi.LogMessage{{Message: "elsewhere"}}) // another process read what lies between
 	if end.log() != nil {

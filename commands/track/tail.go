@@ -36,7 +36,7 @@ func (t *tail) add(before int64, messages []jobapi.LogMessage) {
 	for i := range messages {
 		m := essence(&messages[i])
 		t.messages = append(t.messages, m)
-		t.bytes += len(m.Message)
+		t.bytes += weight(&m)
 	}
 	t.next += int64(len(messages))
 	if len(t.messages) >= 2*tailMost || t.bytes > 2*tailBytes {
@@ -52,7 +52,7 @@ func (t *tail) trim() {
 		if m.Level != nil && *m.Level >= noted && m.FilePath != "" && len(t.early) < notedMost {
 			t.early = append(t.early, m)
 		}
-		t.bytes -= len(m.Message)
+		t.bytes -= weight(&m)
 		cut++
 	}
 	t.messages = append([]jobapi.LogMessage(nil), t.messages[cut:]...)
@@ -67,11 +67,18 @@ func (t *tail) log() []jobapi.LogMessage {
 	return append(append(make([]jobapi.LogMessage, 0, len(t.early)+len(t.messages)), t.early...), t.messages...)
 }
 
-// essence is what is kept of a message: the maps of a message are larger than its text.
+// weight is what a message counts for.
+func weight(m *jobapi.LogMessage) int {
+	exception, _ := m.Keywords["exception"].(string)
+	return len(m.Message) + len(exception)
+}
+
+// essence is what is kept of a message: the maps of a message are larger than its
+// text. A record's exception has the stack trace that its message lacks.
 func essence(m *jobapi.LogMessage) jobapi.LogMessage {
 	kept := jobapi.LogMessage{Message: m.Message, Time: m.Time, Level: m.Level, FilePath: m.FilePath, Line: m.Line}
 	for name, value := range m.Keywords {
-		if strings.HasPrefix(name, "jrun_") && strings.HasSuffix(name, "_id") { // who wrote it
+		if name == "exception" || strings.HasPrefix(name, "jrun_") && strings.HasSuffix(name, "_id") { // who wrote it
 			if kept.Keywords == nil {
 				kept.Keywords = map[string]any{}
 			}
