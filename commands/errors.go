@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"errors"
 	"fmt"
 
 	"juliahub-lsp/commands/settings"
@@ -18,6 +19,10 @@ func argumentError(format string, args ...any) error {
 
 // sentence makes an error's text the beginning of one.
 func sentence(text string) string { return settings.Capital(text) }
+
+// ErrCalledOff is the cause with which a caller ends a command that the person
+// called off; who ends it for another reason means no submission by that.
+var ErrCalledOff = errors.New("called off")
 
 // StateError says that a job is not in a state in which this can be done.
 type StateError struct {

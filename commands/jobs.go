@@ -140,10 +140,18 @@ func (s *Session) CancelJob(ctx context.Context, in Input) (JobAnswer, error) {
 			Message: fmt.Sprintf("%s has ended already: it is %s", cmpDir(r.Job, "the submission"), r.State)}
 	}
 	if r.Job == "" {
-		return s.answerTo(&r, s.cancelSubmission(r.Submission)), nil
+		return s.shown(in, s.answerTo(&r, s.cancelSubmission(r.Submission))), nil
 	}
 	err = s.later(ctx, waits(in), func(ctx context.Context) error { return s.killRecord(ctx, &r) })
-	return s.answerTo(&r, "killing the job"), err
+	return s.shown(in, s.answerTo(&r, "killing the job")), err
+}
+
+// shown says what a command on a job does, in an editor that shows nothing of answers.
+func (s *Session) shown(in Input, answer JobAnswer) JobAnswer {
+	if in.Show {
+		s.cfg.UI.Say(s.ctx, Info, fmt.Sprintf("%s: %s.", cmpDir(answer.Job, "the submission"), answer.Message))
+	}
+	return answer
 }
 
 func waits(in Input) bool {
@@ -240,7 +248,7 @@ func (s *Session) StopWatching(_ context.Context, in Input) (JobAnswer, error) {
 
 // DismissJob takes a job's state off its file. A job that runs goes on.
 func (s *Session) DismissJob(_ context.Context, in Input) (JobAnswer, error) {
-	return s.mark(in, "", func(r *track.Record) { r.Dismissed = true })
+	return s.mark(in, "dismissed: its file shows nothing of it any more", func(r *track.Record) { r.Dismissed = true })
 }
 
 func (s *Session) mark(in Input, message string, change func(*track.Record)) (JobAnswer, error) {
@@ -255,7 +263,7 @@ func (s *Session) mark(in Input, message string, change func(*track.Record)) (Jo
 		return JobAnswer{}, err
 	}
 	s.tracker.Kick()
-	return s.answerTo(&r, message), nil
+	return s.shown(in, s.answerTo(&r, message)), nil
 }
 
 // ExtendJob lengthens a job's time limit by whole hours, one by default.
@@ -276,7 +284,7 @@ func (s *Session) ExtendJob(ctx context.Context, in Input) (JobAnswer, error) {
 	}
 	err = s.later(ctx, waits(in), func(ctx context.Context) error {
 		err := s.extend(ctx, &r, hours)
-		if err == nil && in.Show && !waits(in) {
+		if err == nil && in.Show {
 			s.cfg.UI.Say(s.ctx, Info, fmt.Sprintf("The time limit of %s was extended by %d h.", r.Job, hours))
 		}
 		return err
@@ -322,14 +330,31 @@ type Submissions struct {
 // newest first. It never asks the server.
 func (s *Session) ListSubmissions(_ context.Context, in Input) (Submissions, error) {
 	s.readLedger()
+	list := Submissions{}
 	if in.File != nil {
-		return Submissions{Jobs: s.JobsOf(cmpDir(in.File.Path, in.File.URI))}, nil
+		list.Jobs = s.JobsOf(cmpDir(in.File.Path, in.File.URI))
+	} else {
+		list.Jobs = s.Jobs()
 	}
-	jobs := s.Jobs()
-	if args, ok := in.Args.(*ListArgs); ok && args.Limit > 0 && len(jobs) > args.Limit {
-		jobs = jobs[:args.Limit]
+	if args, ok := in.Args.(*ListArgs); ok && args.Limit > 0 && len(list.Jobs) > args.Limit {
+		list.Jobs = list.Jobs[:args.Limit]
 	}
-	return Submissions{Jobs: jobs}, nil
+	if in.Show {
+		s.cfg.UI.ShowText(s.ctx, "submissions.txt", list.text())
+	}
+	return list, nil
+}
+
+func (l Submissions) text() string {
+	var b strings.Builder
+	b.WriteString("Submissions from this computer\n\n")
+	for _, j := range l.Jobs {
+		fmt.Fprintf(&b, "%-16s %-10s %-16s %s\n", cmpDir(j.ID, "-"), j.State, j.Created.Local().Format("2006-01-02 15:04"), cmpDir(j.File, j.URI))
+	}
+	if len(l.Jobs) == 0 {
+		b.WriteString("none\n")
+	}
+	return b.String()
 }
 
 // RestartTracking asks the server at once, whatever pause was due, and begins
@@ -337,6 +362,10 @@ func (s *Session) ListSubmissions(_ context.Context, in Input) (Submissions, err
 func (s *Session) RestartTracking(ctx context.Context, in Input) (Submissions, error) {
 	s.Start(context.WithoutCancel(s.ctx))
 	s.tracker.Restart()
+	if in.Show {
+		s.cfg.UI.Say(s.ctx, Info, "Asking for all jobs again.")
+		in.Show = false
+	}
 	return s.ListSubmissions(ctx, in)
 }
 

@@ -208,7 +208,29 @@ func (s *Session) ListProfiles(ctx context.Context, in Input) (ProfileList, erro
 	if l.Profiles == nil {
 		l.Profiles = []string{}
 	}
+	if in.Show {
+		s.cfg.UI.ShowText(s.ctx, "profiles.txt", l.text())
+	}
 	return l, nil
+}
+
+func (l ProfileList) text() string {
+	if l.File == "" {
+		return "There is no " + settings.HubFile + ", so there are no profiles.\n"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "Profiles of %s\n\n", l.File)
+	for _, name := range l.Profiles {
+		mark := ""
+		if name == l.Default {
+			mark = "  (default)"
+		}
+		fmt.Fprintf(&b, "%s%s\n", track.Plain(name), mark)
+	}
+	if len(l.Profiles) == 0 {
+		b.WriteString("none\n")
+	}
+	return b.String()
 }
 
 // alias is the name of a job: the profile's template, else the file's name.

@@ -25,7 +25,7 @@ func (s *Session) SignIn(ctx context.Context, in Input) (SignInAnswer, error) {
 		if err := s.signIn(ctx, server, nil); err != nil {
 			return err
 		}
-		if in.Show && !waits(in) {
+		if in.Show {
 			s.cfg.UI.Say(s.ctx, Info, "Signed in to "+hostOf(server)+".")
 		}
 		return nil
@@ -51,7 +51,8 @@ func (s *Session) SignOut(ctx context.Context, in Input) (SignInAnswer, error) {
 		defer s.statusChanged()
 		return SignInAnswer{Server: server, State: "signed-out"}, client.SignOut(ctx)
 	}
-	return soon(ctx, s, in, SignInAnswer{Server: server, State: "pending"}, signOut, func(SignInAnswer) {})
+	return soon(ctx, s, in, SignInAnswer{Server: server, State: "pending"}, signOut,
+		func(SignInAnswer) { s.cfg.UI.Say(s.ctx, Info, "Signed out of "+hostOf(server)+".") })
 }
 
 // errSignInCancelled says that the person called a sign-in off: also for

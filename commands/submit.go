@@ -153,6 +153,12 @@ func (s *Session) answer(submission string) Submission {
 // await waits for the outcome of a submission: its job's id, that there is no
 // job, or that it is not known after the time to settle.
 func (s *Session) await(ctx context.Context, f *flight, in Input, joined bool) (Submission, error) {
+	stop := context.AfterFunc(ctx, func() {
+		if !joined && errors.Is(context.Cause(ctx), ErrCalledOff) {
+			s.cancelSubmission(f.id)
+		}
+	})
+	defer stop()
 	select {
 	case <-f.done:
 	case <-ctx.Done():

@@ -9,6 +9,8 @@ import (
 
 	"go.lsp.dev/jsonrpc2"
 	"go.lsp.dev/protocol"
+
+	"juliahub-lsp/commands"
 )
 
 // This file is the one way in. The library calls handle for one message after
@@ -181,12 +183,12 @@ type calls struct {
 	byID map[jsonrpc2.ID]*call
 }
 
-type call struct{ cancel context.CancelFunc }
+type call struct{ cancel context.CancelCauseFunc }
 
 // begin makes the context of a request; done forgets it. Should a client use an
 // id twice at a time, cancelling means the later one.
 func (c *calls) begin(parent context.Context, id jsonrpc2.ID) (ctx context.Context, done func()) {
-	ctx, cancel := context.WithCancel(parent)
+	ctx, cancel := context.WithCancelCause(parent)
 	mine := &call{cancel}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -195,7 +197,7 @@ func (c *calls) begin(parent context.Context, id jsonrpc2.ID) (ctx context.Conte
 	}
 	c.byID[id] = mine
 	return ctx, func() {
-		cancel()
+		cancel(nil)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.byID[id] == mine {
@@ -215,7 +217,7 @@ func (s *Server) cancelRequest(p *cancelParams) {
 	s.calls.mu.Lock()
 	defer s.calls.mu.Unlock()
 	if c := s.calls.byID[id]; c != nil {
-		c.cancel()
+		c.cancel(commands.ErrCalledOff)
 	}
 }
 

@@ -614,3 +614,145 @@ func TestStorySubmittedTwice(t *testing.T) {
 	}
 	e.Shutdown()
 }
+
+// The jobs of a folder are shown while it is open, whoever submitted them.
+func TestStoryFolders(t *testing.T) {
+	t.Parallel()
+	d, _ := carrying(t)
+	elsewhere := d.file("../other work/pi.jl", "1\n")
+	first := d.editor(lsptest.Options{Capabilities: plugin()})
+	first.OpenBuffer(elsewhere, "julia", "1\n")
+	first.Do(elsewhere, "Submit as script", nil)
+	first.Await(hasCode(elsewhere, "job-completed"))
+	first.Shutdown()
+
+	e := d.editor(lsptest.Options{Capabilities: plugin()})
+	here := d.file("here.jl", "1\n")
+	e.OpenBuffer(here, "julia", "1\n")
+	e.Do(here, "Submit as script", nil)
+	if s := e.Await(hasCode(here, "job-completed")); len(s.Diagnostics[elsewhere]) > 0 {
+		t.Errorf("a job of no folder is shown: %+v", s.Diagnostics[elsewhere])
+	}
+	folder := []any{map[string]any{"uri": strings.TrimSuffix(elsewhere, "/pi.jl"), "name": "other work"}}
+	e.Notify("workspace/didChangeWorkspaceFolders", map[string]any{"event": map[string]any{"added": folder, "removed": []any{}}})
+	e.Await(hasCode(elsewhere, "job-completed"))
+	e.Notify("workspace/didChangeWorkspaceFolders", map[string]any{"event": map[string]any{"added": []any{}, "removed": folder}})
+	e.Await(lsptest.AllOf(lsptest.Undiagnosed(elsewhere), hasCode(here, "job-completed")))
+	e.Shutdown()
+}
+
+// Editors show nothing of a command's answer: each command shows it by itself,
+// unless it is told not to.
+func TestStoryEachCommandShows(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, func(ctx context.Context, s *emulator.Stage) error {
+		s.Print("hello")
+		if s.Code != "1\n" {
+			return s.Result("answer.txt", []byte("42\n"))
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	d.file("Project.toml", "[deps]\n")
+	d.file("Manifest.toml", "")
+	hub := "[profile.small]\nncpu = 2\n"
+	d.file("JuliaHub.toml", hub)
+	uri := d.file("pi.jl", "1\n")
+	e := d.editor(lsptest.Options{Capabilities: map[string]any{}})
+	e.OpenBuffer(uri, "julia", "1\n")
+	seen := map[string]bool{}
+	shows := func(command string, arg any, texts ...string) {
+		t.Helper()
+		seen["juliahub."+command] = true
+		before := len(e.State().Messages)
+		e.Execute("juliahub."+command, arg, nil)
+		for _, text := range texts {
+			e.Await(lsptest.That(fmt.Sprintf("%s to show %q", command, text), func(s *lsptest.State) bool {
+				return slices.ContainsFunc(s.Messages[before:], func(m lsptest.Message) bool {
+					path, written := strings.CutPrefix(m.Message, "It was written to ")
+					raw, _ := os.ReadFile(path) // none where the message is all there is
+					return strings.Contains(m.Message, text) || written && strings.Contains(string(raw), text)
+				})
+			}))
+		}
+	}
+	shows("submissions", nil, "none")
+	shows("submitScript", map[string]any{"uri": uri}, "submitted to JuliaHub as jr-")
+	e.Await(hasCode(uri, "job-running"))
+	shows("previewJob", map[string]any{"uri": uri}, "Kind         script")
+	shows("previewBundle", map[string]any{"uri": uri}, "Appbundle of ")
+	shows("profiles", map[string]any{"uri": uri}, "small")
+	shows("submissions", nil, "pi.jl")
+	shows("jobs", nil, "pi.jl")
+	shows("job", map[string]any{"uri": uri}, "State        running")
+	shows("logs", map[string]any{"uri": uri}, "job.log")
+	shows("nodes", nil, "vCPU")
+	shows("images", nil, "standard-batch")
+	shows("restartTracking", nil, "Asking for all jobs again")
+	shows("openJob", map[string]any{"uri": uri}, "http://127.0.0.1")
+	shows("extendJob", map[string]any{"uri": uri, "hours": 2}, "was extended by 2 h")
+	shows("stopWatching", map[string]any{"uri": uri}, "not watched any more; the job goes on")
+	shows("cancelJob", map[string]any{"uri": uri}, "killing the job")
+	e.Await(hasCode(uri, "job-stopped"))
+	shows("dismissJob", map[string]any{"uri": uri}, "dismissed")
+	e.SetBuffer(uri, "2\n")
+	shows("submitAppBundle", map[string]any{"uri": uri}, "submitted to JuliaHub as jr-", "completed")
+	shows("downloadResults", map[string]any{"uri": uri}, "answer.txt")
+	shows("rerun", map[string]any{"uri": uri}, "submitted to JuliaHub as jr-", "completed")
+	e.Await(hasCode(uri, "job-completed"))
+
+	// Told not to, they answer and are silent.
+	before := len(e.State().Messages)
+	for _, c := range []string{"submissions", "jobs", "job", "logs", "nodes", "images", "profiles", "previewJob", "previewBundle", "openJob", "downloadResults", "restartTracking", "stopWatching"} {
+		arg := map[string]any{"show": false, "wait": true}
+		if c == "previewJob" || c == "previewBundle" {
+			arg["uri"] = uri
+		}
+		e.Execute("juliahub."+c, arg, nil)
+	}
+	e.Lenses(uri)
+	for _, m := range e.State().Messages[before:] {
+		t.Errorf("told not to show, and said %q", m.Message)
+	}
+
+	// A token from the environment is nothing to sign in or out of: that is said.
+	for _, c := range []string{"signIn", "signOut", "resolveManifest"} {
+		seen["juliahub."+c] = true
+		if err := e.TryExecute("juliahub."+c, map[string]any{"wait": true}, nil); err == nil || failedWith(err) == -32603 {
+			t.Errorf("%s: %v", c, err)
+		}
+	}
+	for _, c := range commands.Table() {
+		if !seen[c.ID] {
+			t.Errorf("%s was not tried", c.ID)
+		}
+	}
+	e.Shutdown()
+}
+
+// A submission that is waited for is called off with its request, as long as
+// nothing was sent; after that its job is killed as soon as there is one.
+func TestStoryCancelledRequest(t *testing.T) {
+	t.Parallel()
+	for path, end := range map[string]string{"/app/config/nodespecs/info": "cancelled", "/juliaruncloud/submit_job": "stopped"} {
+		d := newDesk(t, func(ctx context.Context, _ *emulator.Stage) error { <-ctx.Done(); return ctx.Err() })
+		if err := d.hub.Inject(emulator.Fault{Kind: emulator.FaultLatency, Path: path, Delay: time.Second}); err != nil {
+			t.Fatal(err)
+		}
+		uri := d.file("pi.jl", "1\n")
+		e := d.editor(lsptest.Options{Capabilities: plugin()})
+		e.OpenBuffer(uri, "julia", "1\n")
+		p := e.StartExecute("juliahub.submitScript", map[string]any{"uri": uri, "wait": true})
+		before := map[string]string{"cancelled": "bundling", "stopped": "submitting"}[end]
+		e.Await(lsptest.JobIn(before))
+		p.Cancel()
+		if err := p.Wait(nil); failedWith(err) != -32800 {
+			t.Errorf("%s: %v", path, err)
+		}
+		e.Await(lsptest.JobIn(end))
+		if n := d.counted("POST /juliaruncloud/submit_job"); (n == 0) != (end == "cancelled") {
+			t.Errorf("%s: sent %d times", path, n)
+		}
+		e.Shutdown()
+	}
+}
