@@ -301,7 +301,6 @@ func (s *Session) beginTask(r *track.Record, v *view, percent bool) {
 		s.showMany(r.Submission, true)
 		return
 	}
-	s.showMany(r.Submission, false)
 	submission := r.Submission
 	v.percent, v.message, v.most = percent, s.taskMessage(r, ""), 0
 	v.task = s.cfg.UI.Begin(s.ctx, Work{
@@ -311,6 +310,7 @@ func (s *Session) beginTask(r *track.Record, v *view, percent bool) {
 	if v.task != nil {
 		s.views.tasks++
 	}
+	s.showMany(r.Submission, false)
 }
 
 // endTask ends the task that a job has, if it has one.

@@ -3,6 +3,7 @@ package lsp_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -278,6 +279,153 @@ func TestStoryCancelOfARunningJob(t *testing.T) {
 			}
 			if q := e.State().Questions; len(q) != c.asked {
 				t.Errorf("asked %+v", q)
+			}
+			e.Shutdown()
+		})
+	}
+}
+
+// progressed is a log record as ProgressLogging writes it.
+func progressed(s *emulator.Stage, id, name string, value any) {
+	s.Log(emulator.Record{Level: -1, Message: name, File: "code.jl", Line: 1, ID: id, Keywords: map[string]any{"progress": value}})
+}
+
+// The records of ProgressLogging drive the bar: the first number ends the
+// progress that has no percentages and begins one that has them in every report.
+func TestStoryBars(t *testing.T) {
+	t.Parallel()
+	next := make(chan func(*emulator.Stage))
+	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+		for f := range next {
+			f(s)
+		}
+		return nil
+	})
+	uri := d.file("train.jl", "1\n")
+	e := d.editor(lsptest.Options{Capabilities: plugin()})
+	e.OpenBuffer(uri, "julia", "1\n")
+	e.Do(uri, "Submit as script", nil)
+	e.Await(lsptest.WorkBegun("JuliaHub: train.jl"))
+	// shows expects a progress that has begun, with a percentage or (-1) none.
+	shows := func(percent int, message string) {
+		t.Helper()
+		e.Await(lsptest.That(fmt.Sprintf("%d %% and %q", percent, message), func(s *lsptest.State) bool {
+			w := s.FindWork("JuliaHub: train.jl")
+			if w.Ended || !strings.Contains(w.Message, message) {
+				return false
+			}
+			return percent < 0 && w.Percent == nil || w.Percent != nil && *w.Percent == percent
+		}))
+	}
+	step := func(percent int, message string, f func(*emulator.Stage)) {
+		t.Helper()
+		next <- f
+		shows(percent, message)
+	}
+	step(-1, "warming up", func(s *emulator.Stage) { s.Print("warming up") })
+	for i, unknown := range []any{nil, "nothing", "NaN"} {
+		name := fmt.Sprint("unknown ", i)
+		step(-1, name, func(s *emulator.Stage) { progressed(s, "outer", name, unknown) })
+	}
+	if w := e.State().Work; len(w) > 2 { // the submission's may not have been shown
+		t.Errorf("a number was not there yet\n%s", e.Dump())
+	}
+	step(-1, "inner", func(s *emulator.Stage) { progressed(s, "inner", "inner", 0.9) }) // the oldest open one drives
+	step(20, "inner", func(s *emulator.Stage) { progressed(s, "outer", "outer", 0.2) })
+	step(30, "inner", func(s *emulator.Stage) { progressed(s, "outer", "", "0.3") })
+	step(30, "outer", func(s *emulator.Stage) { progressed(s, "inner", "", "done") })
+	step(30, "back again", func(s *emulator.Stage) { progressed(s, "outer", "back again", 0.1) })
+	step(30, "lost", func(s *emulator.Stage) { progressed(s, "outer", "lost", nil) })
+	step(60, "lost", func(s *emulator.Stage) { progressed(s, "outer", "", 0.6) })
+	step(60, "second", func(s *emulator.Stage) {
+		progressed(s, "outer", "", 1.25)
+		progressed(s, "second", "second", 0.5)
+	})
+	step(75, "second", func(s *emulator.Stage) { progressed(s, "second", "", 0.75) })
+	close(next)
+	s := e.Await(lsptest.AllOf(lsptest.JobIn("completed"), lsptest.NoWork()))
+	var kinds []bool // with percentages?
+	for _, w := range s.Work {
+		if strings.HasPrefix(w.Title, "JuliaHub: ") {
+			kinds = append(kinds, w.Percent != nil)
+		}
+	}
+	if !slices.Equal(kinds, []bool{false, true}) {
+		t.Errorf("progresses with percentages: %v", kinds)
+	}
+	e.Shutdown() // a report of the wrong kind, or one that goes back, fails here
+}
+
+// Three jobs have a progress of their own, and one stands for the others.
+func TestStoryManyJobs(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, onAndOn)
+	e := d.editor(lsptest.Options{Capabilities: plugin()})
+	var uris []string
+	for i := range 5 {
+		uri := d.file(fmt.Sprintf("run%d.jl", i), "1\n")
+		e.OpenBuffer(uri, "julia", "1\n")
+		e.Do(uri, "Submit as script", nil)
+		e.Await(hasCode(uri, "job-running"))
+		uris = append(uris, uri)
+	}
+	running := func(s *lsptest.State) (own int, others string) {
+		for _, w := range s.Work {
+			switch {
+			case !w.Begun || w.Ended:
+			case strings.HasPrefix(w.Title, "JuliaHub: "):
+				own++
+			case w.Title == "JuliaHub":
+				others = w.Message
+			}
+		}
+		return own, others
+	}
+	shows := func(own int, others string) {
+		t.Helper()
+		e.Await(lsptest.That(fmt.Sprintf("%d progresses and %q", own, others), func(s *lsptest.State) bool {
+			n, text := running(s)
+			return n == own && text == others
+		}))
+	}
+	shows(3, "5 jobs running (2 more)")
+	e.Do(uris[0], "Stop watching job", nil)
+	shows(3, "4 jobs running (1 more)")
+	e.Do(uris[1], "Stop watching job", nil)
+	shows(3, "")
+	for _, uri := range uris {
+		e.Do(uri, "Cancel job", nil)
+	}
+	e.Await(lsptest.NoWork())
+	e.Shutdown()
+}
+
+// A client without progress, and one that will not create any, is told when the
+// job is submitted and how it ended, and nothing between.
+func TestStoryWithoutProgress(t *testing.T) {
+	t.Parallel()
+	blind := lsptest.Full()
+	delete(blind["window"].(map[string]any), "workDoneProgress")
+	for name, options := range map[string]lsptest.Options{"not announced": {Capabilities: blind}, "refused": {RefuseProgress: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			release := make(chan struct{})
+			d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+				s.Print("on")
+				s.Progress("a", "training", 0.5)
+				<-release
+				return nil
+			})
+			uri := d.file("run.jl", "1\n")
+			e := d.editor(options)
+			e.OpenBuffer(uri, "julia", "1\n")
+			e.Do(uri, "Submit as script", nil)
+			e.Await(lsptest.Says("run.jl was submitted to JuliaHub"))
+			e.AwaitLens(uri, "● Running 0s/1h · 50%")
+			close(release)
+			s := e.Await(lsptest.Says("completed"))
+			if len(s.Messages) != 2 || len(s.Work) > 0 {
+				t.Error(s.String())
 			}
 			e.Shutdown()
 		})

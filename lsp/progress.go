@@ -41,7 +41,7 @@ type task struct {
 	changed chan struct{} // holds one wake-up
 	ended   chan struct{} // closed by End
 
-	sent *protocol.WorkDoneProgressReport // the last one; the goroutine's own
+	sent *protocol.WorkDoneProgressReport // what is shown now; the goroutine's own
 
 	mu         sync.Mutex // guards what follows
 	isEnded    bool
@@ -133,7 +133,6 @@ func (t *task) run() {
 // show shows the task under a token until it has ended, which it answers with
 // true, or the token is wanted back.
 func (t *task) show(token protocol.ProgressToken, wanted <-chan struct{}) (over bool) {
-	t.sent = nil
 	key := t.s.tasks.add(token, t)
 	defer t.s.tasks.remove(key)
 	t.sendBegin(token)
@@ -181,12 +180,11 @@ func (t *task) sendEnd(token protocol.ProgressToken) (over bool) {
 
 func (t *task) sendBegin(token protocol.ProgressToken) {
 	t.mu.Lock()
-	begin := &protocol.WorkDoneProgressBegin{
-		Kind: "begin", Title: oneLine(t.work.Title), Message: text(t.message), Percentage: t.percentage(),
-		Cancellable: ptr(t.work.Cancel != nil),
-	}
+	t.sent = t.report()
 	t.mu.Unlock()
-	t.send(token, begin)
+	t.send(token, &protocol.WorkDoneProgressBegin{
+		Kind: "begin", Title: oneLine(t.work.Title), Message: t.sent.Message, Percentage: t.sent.Percentage, Cancellable: t.sent.Cancellable,
+	})
 }
 
 func (t *task) sendReport(token protocol.ProgressToken) {
@@ -194,15 +192,20 @@ func (t *task) sendReport(token protocol.ProgressToken) {
 		return
 	}
 	t.mu.Lock()
-	report := &protocol.WorkDoneProgressReport{
-		Kind: "report", Message: text(t.message), Percentage: t.percentage(), Cancellable: ptr(t.work.Cancel != nil),
-	}
+	report := t.report()
 	t.mu.Unlock()
 	if reflect.DeepEqual(report, t.sent) {
 		return // what the editor shows already
 	}
 	t.sent = report
 	t.send(token, report)
+}
+
+// report says where the work is now. The lock is held.
+func (t *task) report() *protocol.WorkDoneProgressReport {
+	return &protocol.WorkDoneProgressReport{
+		Kind: "report", Message: text(t.message), Percentage: t.percentage(), Cancellable: ptr(t.work.Cancel != nil),
+	}
 }
 
 // percentage is in the begin and in every report, or in none: editors drop the
