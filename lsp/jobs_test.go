@@ -41,8 +41,12 @@ const extendEndpoint = "POST /juliaruncloud/extend_job_time_limit"
 func TestStoryLens(t *testing.T) {
 	t.Parallel()
 	release := make(chan error)
-	d := newDeskAt(t, emulator.Config{Now: ago(12*time.Minute + 5*time.Second), Simulate: func(_ context.Context, s *emulator.Stage) error {
-		err := <-release
+	d := newDeskAt(t, emulator.Config{Now: ago(12*time.Minute + 5*time.Second), Simulate: func(ctx context.Context, s *emulator.Stage) error {
+		var err error
+		select {
+		case err = <-release:
+		case <-ctx.Done(): // the test has failed
+		}
 		if err != nil {
 			s.Print("ERROR: LoadError: boom\nStacktrace:\n [1] top-level scope at /home/jrun/job/code.jl:3\nin expression starting at /home/jrun/job/code.jl:3")
 		}
@@ -162,6 +166,15 @@ const (
 	submitEndpoint = "POST /juliaruncloud/submit_job"
 	killEndpoint   = "GET /juliaruncloud/kill_job"
 )
+
+// until waits for a test to let a job go on, or to fail.
+func until(ctx context.Context, release <-chan struct{}) error {
+	select {
+	case <-release:
+	case <-ctx.Done():
+	}
+	return nil
+}
 
 // onAndOn is a job that ends when it is killed.
 func onAndOn(ctx context.Context, s *emulator.Stage) error {
@@ -295,11 +308,18 @@ func progressed(s *emulator.Stage, id, name string, value any) {
 func TestStoryBars(t *testing.T) {
 	t.Parallel()
 	next := make(chan func(*emulator.Stage))
-	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
-		for f := range next {
-			f(s)
+	d := newDesk(t, func(ctx context.Context, s *emulator.Stage) error {
+		for {
+			select {
+			case f, more := <-next:
+				if !more {
+					return nil
+				}
+				f(s)
+			case <-ctx.Done(): // the test has failed
+				return nil
+			}
 		}
-		return nil
 	})
 	uri := d.file("train.jl", "1\n")
 	e := d.editor(lsptest.Options{Capabilities: plugin()})
@@ -410,11 +430,10 @@ func TestStoryWithoutProgress(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			release := make(chan struct{})
-			d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+			d := newDesk(t, func(ctx context.Context, s *emulator.Stage) error {
 				s.Print("on")
 				s.Progress("a", "training", 0.5)
-				<-release
-				return nil
+				return until(ctx, release)
 			})
 			uri := d.file("run.jl", "1\n")
 			e := d.editor(options)

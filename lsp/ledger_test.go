@@ -181,11 +181,11 @@ func TestStoryNoLocks(t *testing.T) {
 func TestStoryTwoEditors(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
-	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+	d := newDesk(t, func(ctx context.Context, s *emulator.Stage) error {
 		s.Print("still here")
 		s.Log(emulator.Record{Level: "Warn", Message: "careful", File: "/home/jrun/job/code.jl", Line: 1})
 		s.Progress("a", "training", 0.5)
-		<-release
+		_ = until(ctx, release)
 		return s.Outputs(`{"n":1}`)
 	})
 	uri := d.file("run.jl", "1\n")

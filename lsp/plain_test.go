@@ -32,11 +32,11 @@ func foul(text string) bool {
 func TestStoryHostileText(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
-	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+	d := newDesk(t, func(ctx context.Context, s *emulator.Stage) error {
 		s.Print("line " + hostile)
 		s.Log(emulator.Record{Level: "Warn", Message: "warned " + hostile, File: "/home/jrun/job/code.jl", Line: 1, Keywords: map[string]any{hostile: hostile}})
 		s.Progress("a", "bar "+hostile, 0.5)
-		<-release
+		_ = until(ctx, release)
 		outputs, _ := json.Marshal(map[string]string{"text": "x"})
 		s.Print("ERROR: LoadError: boom " + hostile + "\nStacktrace:\n [1] f(" + hostile + ") at /home/jrun/job/code.jl:2\nin expression starting at /home/jrun/job/code.jl:2")
 		return errors.Join(s.Outputs(string(outputs)+hostile), s.Result("result.txt", []byte("1\n")), errors.New("exit status 1"))
