@@ -204,7 +204,7 @@ func (s *Session) ListProfiles(ctx context.Context, in Input) (ProfileList, erro
 	if err := s.resolve(ctx, q); err != nil {
 		return ProfileList{}, err
 	}
-	l := ProfileList{File: q.hubFile, Default: q.settings.ProfileName, Profiles: q.settings.Profiles}
+	l := ProfileList{File: q.hubFile, Default: q.settings.ProfileName, Profiles: q.settings.Profiles, Problems: q.problems}
 	if l.Profiles == nil {
 		l.Profiles = []string{}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"juliahub-lsp/bundle"
+	"juliahub-lsp/commands/settings"
 	"juliahub-lsp/commands/stacktrace"
 	"juliahub-lsp/commands/track"
 	"juliahub-lsp/jobapi"
@@ -58,39 +59,70 @@ func (s *Session) previewBundle(ctx context.Context, in Input) (BundlePreview, e
 			plan, err := s.PreviewBundle(ctx, in)
 			return BundlePreview{State: "done", Plan: plan}, err
 		},
-		func(p BundlePreview) { s.cfg.UI.ShowText(s.ctx, "bundle.txt", planText(p.Plan)) })
+		func(p BundlePreview) { s.cfg.UI.ShowText(s.ctx, "bundle.txt", PlanText(p.Plan)) })
 }
 
-// planText renders a plan for people.
-func planText(p *bundle.Plan) string {
+// Plan is what an appbundle holds.
+type Plan = bundle.Plan
+
+// PlanText renders a plan for people: the same in an editor and in a terminal.
+func PlanText(p *Plan) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Appbundle of %s: %d files, %s\n", p.Root, len(p.Files), megabytes(p.Bytes))
-	section := func(title string, n int) {
-		if n > 0 {
-			fmt.Fprintf(&b, "\n%s\n", title)
+	files := "files"
+	if len(p.Files) == 1 {
+		files = "file"
+	}
+	fmt.Fprintf(&b, "Appbundle of %s: %d %s, %s\n", p.Root, len(p.Files), files, megabytes(p.Bytes))
+	if p.Environment != "." {
+		fmt.Fprintf(&b, "Its environment is %s\n", p.Environment)
+	}
+	section := func(title string, rows []string) {
+		if len(rows) > 0 {
+			fmt.Fprintf(&b, "\n%s\n  %s\n", title, strings.Join(rows, "\n  "))
 		}
 	}
-	section("Warnings", len(p.Warnings))
-	for _, w := range p.Warnings {
-		fmt.Fprintf(&b, "  %s\n", track.Plain(w.Message))
-	}
-	section("Packages that travel along", len(p.Packages))
-	for _, pkg := range p.Packages {
-		fmt.Fprintf(&b, "  %s from %s: %s\n", pkg.Name, pkg.From, pkg.Why)
-	}
-	section("Goes in", len(p.Files))
-	for _, f := range p.Files {
-		fmt.Fprintf(&b, "  %10s  %s\n", megabytes(f.Bytes), f.Path)
-	}
-	section("Stays out", len(p.Excluded))
-	for _, e := range p.Excluded {
-		why := e.Reason
+	section("Warnings", rows(p.Warnings, func(w bundle.Warning) string { return w.Message }))
+	section("Packages that travel along", rows(p.Packages, func(pkg bundle.Package) string {
+		return fmt.Sprintf("%s  %s  from %s: %s", pkg.Name, pkg.To, pkg.From, pkg.Why)
+	}))
+	section("Rules", rows(p.Rules, ruleText))
+	section("Goes in", rows(p.Files, func(f bundle.File) string {
+		from := ""
+		if f.From != "" {
+			from = "  from " + f.From
+		}
+		return fmt.Sprintf("%10s  %s%s", megabytes(f.Bytes), f.Path, from)
+	}))
+	section("Stays out", rows(p.Excluded, func(e bundle.Exclusion) string {
 		if e.Rule != nil {
-			why = fmt.Sprintf("%s:%d  %s", e.Rule.File, e.Rule.Line, e.Rule.Pattern)
+			return fmt.Sprintf("%s  %s", e.Path, refText(*e.Rule))
 		}
-		fmt.Fprintf(&b, "  %s  (%s)\n", e.Path, why)
-	}
+		return fmt.Sprintf("%s  %s", e.Path, e.Reason)
+	}))
 	return b.String()
+}
+
+// rows are the lines of a list, each on one line whatever a file is called.
+func rows[T any](list []T, text func(T) string) []string {
+	lines := make([]string, len(list))
+	for i, item := range list {
+		lines[i] = strings.ReplaceAll(track.Plain(text(item)), "\n", " ")
+	}
+	return lines
+}
+
+func refText(r bundle.RuleRef) string { return fmt.Sprintf("%s:%d  %s", r.File, r.Line, r.Pattern) }
+
+// ruleText says what a rule decided.
+func ruleText(r bundle.Rule) string {
+	verb := "keeps out"
+	if r.Negated {
+		verb = "lets back in"
+	}
+	if !r.Decided {
+		return refText(r.RuleRef) + "  decides nothing"
+	}
+	return fmt.Sprintf("%s  %s %d files, %s", refText(r.RuleRef), verb, r.MatchedFiles, megabytes(r.MatchedBytes))
 }
 
 // JobPreview is what would be sent.
@@ -106,7 +138,13 @@ type JobPreview struct {
 	Project      string            `json:"projectFile,omitempty"`
 	Manifest     string            `json:"manifestFile,omitempty"`
 	Ignored      []string          `json:"ignoredManifests,omitempty"`
+	Running      string            `json:"activates,omitempty"` // of an appbundle: the environment in it, "." = its root
+	Julia        string            `json:"julia,omitempty"`     // the job's, "" = not known
+	Settings     []string          `json:"settings,omitempty"`  // what else the profile asks for, in words
+	Problems     []string          `json:"problems,omitempty"`  // values of JuliaHub.toml that do not count
 	Node         string            `json:"node,omitempty"`
+	NodeUnknown  string            `json:"nodeUnknown,omitempty"` // why node and price are not known
+	PriceUnknown bool              `json:"priceUnknown,omitempty"`
 	Nodes        int               `json:"nodes,omitempty"`
 	PricePerHour float64           `json:"pricePerHour,omitempty"` // of all nodes
 	LimitHours   int               `json:"limitHours,omitempty"`   // 0 = unlimited
@@ -197,6 +235,7 @@ func (s *Session) preview(ctx context.Context, q *request) (JobPreview, error) {
 		Alias: s.alias(q), Environment: env.dir, Project: env.projectFile, Manifest: env.manifestFile, Ignored: env.ignored,
 		Nodes: max(1, profile.NNodes), LimitHours: profile.LimitHours, Env: profile.Env, Unsaved: q.unsaved,
 		Results: filepath.Join(r.ResultsIn, filepath.FromSlash(r.ResultsDir)),
+		Julia:   profile.Julia, Settings: settingsText(q.settings), Problems: q.problems,
 	}
 	manifest, sum := env.manifest, env.manifestSHA256()
 	var plan *bundle.Plan
@@ -204,7 +243,7 @@ func (s *Session) preview(ctx context.Context, q *request) (JobPreview, error) {
 		if plan, err = s.planOf(ctx, q); err != nil {
 			return JobPreview{}, err
 		}
-		p.Bundle, p.Code = summaryOf(plan), plan.Driver()
+		p.Bundle, p.Code, p.Running = summaryOf(plan), plan.Driver(), plan.Environment
 		manifest, sum = string(plan.ManifestText), plan.ManifestSHA256
 	}
 	last, sent := s.lastSent(q.key())
@@ -215,27 +254,55 @@ func (s *Session) preview(ctx context.Context, q *request) (JobPreview, error) {
 		}
 	}
 	p.Lacks = s.lacks(q)
-	if q.settings.ServerFromFile { // nothing is asked of a server that nobody allowed yet
-		return p, nil
-	}
-	client, err := s.client(q.server)
-	if err != nil {
-		return p, err
-	}
-	nodes, err := s.nodesOf(ctx, q.server, client)
-	if err != nil {
-		return p, err
-	}
-	node, err := jobapi.ChooseNode(nodes, nodeRequest(profile))
-	if err != nil {
-		return p, err
-	}
-	p.Node, p.PricePerHour = node.String(), node.PricePerHour*float64(p.Nodes)
-	p.MostCost = p.PricePerHour * float64(p.LimitHours)
-	if sent && last.Node != "" && last.Node != p.Node {
+	if p.NodeUnknown = s.previewNode(ctx, q, &p); sent && last.Node != "" && p.Node != "" && last.Node != p.Node {
 		p.Changes = append(p.Changes, fmt.Sprintf("node: %s → %s", last.Node, p.Node))
 	}
 	return p, nil
+}
+
+// previewNode finds out which node a job gets and what that costs. It says why
+// that is not known: all else is worth a look without it, too.
+func (s *Session) previewNode(ctx context.Context, q *request, p *JobPreview) (unknown string) {
+	if !s.allowed(q) {
+		return fmt.Sprintf("%s is a server that you have not allowed yet, so it was not asked", hostOf(q.server))
+	}
+	client, err := s.client(q.server)
+	if err != nil {
+		return err.Error()
+	}
+	nodes, err := s.nodesOf(ctx, q.server, client)
+	if err != nil {
+		if nodes = s.knownNodes(q.server).nodes; nodes == nil {
+			return err.Error()
+		}
+	}
+	node, err := jobapi.ChooseNode(nodes, nodeRequest(q.settings.Profile))
+	if err != nil {
+		return err.Error()
+	}
+	p.Node, p.PricePerHour, p.PriceUnknown = node.String(), node.PricePerHour*float64(p.Nodes), node.PriceUnknown
+	p.MostCost = p.PricePerHour * float64(p.LimitHours)
+	return ""
+}
+
+// settingsText says what a profile asks for beside node, limit, name and
+// variables; nothing of what is as it is by default.
+func settingsText(chosen settings.Settings) (all []string) {
+	p := chosen.Profile
+	say := func(asked bool, format string, args ...any) {
+		if asked {
+			all = append(all, fmt.Sprintf(format, args...))
+		}
+	}
+	say(p.Image != nil, "image %s", imageText(p.Image))
+	say(p.Sysimage, "a system image is built first")
+	say(p.MinNodes > 0, "starts with %d nodes", p.MinNodes)
+	say(p.Elastic, "nodes join while it runs")
+	say(p.ProcessPerNode, "one process a node")
+	say(p.Expose != nil, "exposes port %s", exposeText(p.Expose))
+	say(p.Project != "", "belongs to the project %s", p.Project)
+	say(!chosen.Provenance, "is not told where it comes from")
+	return all
 }
 
 // changesSince says what a submission would send otherwise than the last one
@@ -277,6 +344,17 @@ func changedLines(old, now string) (added, removed int) {
 	return len(newLines) - kept, len(oldLines) - kept
 }
 
+// limit is how long the job may run, and what it costs at most.
+func (p JobPreview) limit() string {
+	switch {
+	case p.LimitHours == 0:
+		return "none"
+	case p.Node == "" || p.PriceUnknown:
+		return fmt.Sprintf("%d h", p.LimitHours)
+	}
+	return fmt.Sprintf("%d h, so at most $%.2f", p.LimitHours, p.MostCost)
+}
+
 func (p JobPreview) text() string {
 	var b strings.Builder
 	line := func(name, value string) {
@@ -291,16 +369,26 @@ func (p JobPreview) text() string {
 	line("Name", p.Alias)
 	line("Project", cmpDir(p.Project, "none"))
 	line("Manifest", cmpDir(p.Manifest, "none: the job resolves the newest versions"))
+	line("Julia", p.Julia)
+	line("Activates", p.Running)
 	if p.Node != "" {
-		line("Node", fmt.Sprintf("%d × %s, $%.2f an hour", p.Nodes, p.Node, p.PricePerHour))
-	}
-	if p.LimitHours > 0 {
-		line("Limit", fmt.Sprintf("%d h, so at most $%.2f", p.LimitHours, p.MostCost))
+		line("Node", fmt.Sprintf("%d × %s, %s", p.Nodes, p.Node, priceText(p.PricePerHour, p.PriceUnknown)))
 	} else {
-		line("Limit", "none")
+		line("Node", "not known: "+track.Plain(strings.TrimSuffix(p.NodeUnknown, ".")))
+	}
+	line("Limit", p.limit())
+	for _, setting := range p.Settings {
+		line("Setting", track.Plain(setting))
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Env)) {
-		line("Variable", name+"="+p.Env[name])
+		value := track.Plain(p.Env[name])
+		if settings.LooksSecret(name, value) {
+			value = "(a secret)"
+		}
+		line("Variable", track.Plain(name)+"="+value)
+	}
+	for _, problem := range p.Problems {
+		line("Wrong", track.Plain(problem))
 	}
 	if b := p.Bundle; b != nil {
 		line("Bundle", fmt.Sprintf("%d files, %s of %s; %d stay out", b.Files, megabytes(b.Bytes), b.Root, b.Excluded))

@@ -52,6 +52,8 @@ func factsSent(q *request, manifest string) sentFacts {
 		"time limit": hoursText(p.LimitHours), "nodes": strconv.Itoa(max(1, p.NNodes)),
 		"least number of nodes": numberText(p.MinNodes), "elastic": strconv.FormatBool(p.Elastic),
 		"one process a node": strconv.FormatBool(p.ProcessPerNode), "system image": strconv.FormatBool(p.Sysimage),
+		"vCPUs": strconv.Itoa(max(1, p.NCPU)), "GB of memory": strconv.Itoa(max(1, p.Memory)), "GPUs": strconv.Itoa(p.NGPU),
+		"name": strconv.Quote(p.Alias), "environment": strconv.Quote(cmpDir(p.Environment, "auto")),
 		"image": imageText(p.Image), "exposed port": exposeText(p.Expose), "project": cmpDir(p.Project, "none"),
 	}}
 	for name, value := range p.Env {

@@ -47,7 +47,8 @@ type request struct {
 	server   string
 	digest   string
 	unsaved  []string
-	slot     *slot // of a submission; nil = nothing is sent
+	problems []string // what does not count of JuliaHub.toml, in words
+	slot     *slot    // of a submission; nil = nothing is sent
 }
 
 // aside does what waits for a person, and lets another submission work meanwhile.
@@ -331,7 +332,11 @@ func (s *Session) resolve(ctx context.Context, q *request) error {
 		Editor: s.editorSettings(ctx, q.in), HubPath: q.hubFile, HubText: hubText,
 		Profile: q.args.Profile, Args: q.args.Settings,
 	})
+	q.problems = nil
 	for _, p := range problems {
+		if p.Layer == settings.LayerFile {
+			q.problems = append(q.problems, fmt.Sprintf("%s:%d: %s", settings.HubFile, p.Line+1, p.Message))
+		}
 		if p.Layer == settings.LayerArgs && p.Severity == settings.Error {
 			return argumentError("%s", p.Message)
 		}

@@ -2,8 +2,6 @@ package commands
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -17,20 +15,38 @@ import (
 // file and is not the user's own: once per workspace, remembered outside it.
 func (s *Session) mayUse(f *flight) error {
 	q := f.request
-	if !q.settings.ServerFromFile {
-		return nil
-	}
-	if own, err := s.serverName(""); err == nil && own == q.server {
+	if s.allowed(q) {
 		return nil
 	}
 	host := hostOf(q.server)
-	workspace := filepath.Dir(q.hubFile)
 	const no, yes = "Don't use it", "Use this server"
 	text := fmt.Sprintf("%s wants jobs of this project to go to %s. Use that server, with your sign-in there?", q.hubFile, host)
-	if s.consent(f.ctx, q, "server\x00"+workspace+"\x00"+q.server, text, no, yes) {
+	if s.consent(f.ctx, q, serverConsent(q), text, no, yes) {
 		return nil
 	}
 	return &NotSubmittedError{Submission: f.id, Reason: fmt.Sprintf("%s names the server %s, which you have not allowed; you are asked again when that file changes, or after a restart", q.hubFile, host)}
+}
+
+// allowed reports whether a request's server may be spoken to unasked: it is not
+// the project's file that names it, it is the user's own, or it was allowed.
+func (s *Session) allowed(q *request) bool {
+	if !q.settings.ServerFromFile {
+		return true
+	}
+	if own, err := s.serverName(""); err == nil && own == q.server {
+		return true
+	}
+	_, err := os.Stat(s.consentFile(serverConsent(q)))
+	return err == nil
+}
+
+func serverConsent(q *request) string {
+	return "server\x00" + filepath.Dir(q.hubFile) + "\x00" + q.server
+}
+
+// consentFile is where a yes is remembered.
+func (s *Session) consentFile(key string) string {
+	return filepath.Join(s.ledger.Dir(), "consents", sha256Of([]byte(key))+".json")
 }
 
 // consent is the answer to a question of trust, or the question while it is open.
@@ -44,9 +60,7 @@ type consent struct {
 // session ends, or something changes in the files that led to the question. Who
 // asks the same while it is open gets the same answer.
 func (s *Session) consent(ctx context.Context, q *request, key, text, no, yes string) bool {
-	sum := sha256.Sum256([]byte(key))
-	name := hex.EncodeToString(sum[:])
-	path := filepath.Join(s.ledger.Dir(), "consents", name+".json")
+	path, name := s.consentFile(key), sha256Of([]byte(key))
 	if _, err := os.Stat(path); err == nil {
 		return true
 	}

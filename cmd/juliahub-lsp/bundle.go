@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"text/tabwriter"
 
 	"juliahub-lsp/commands"
 
@@ -89,20 +87,16 @@ func planBundle(ctx context.Context, t terminal, dir string, f bundleFlags) erro
 }
 
 // showPlan prints a plan, as JSON or for people, with the tarball's hash if there is one.
-func showPlan(w io.Writer, plan any, sha256 string, asJSON bool) error {
+func showPlan(w io.Writer, plan *commands.Plan, sha256 string, asJSON bool) error {
+	if !asJSON {
+		_, err := io.WriteString(w, commands.PlanText(plan))
+		return err
+	}
 	doc, err := planJSON(plan, sha256)
 	if err != nil {
 		return err
 	}
-	if asJSON {
-		fmt.Fprintf(w, "%s\n", doc)
-		return nil
-	}
-	var shown planView
-	if err := json.Unmarshal(doc, &shown); err != nil {
-		return fmt.Errorf("show the plan: %w", err)
-	}
-	shown.print(w)
+	fmt.Fprintf(w, "%s\n", doc)
 	return nil
 }
 
@@ -290,60 +284,6 @@ func planJSON(plan any, sha256 string) ([]byte, error) {
 		text = fmt.Appendf(text[:len(text)-1], ",%q:%q}", "sha256", sha256)
 	}
 	return text, nil
-}
-
-// planView is what people see of a plan's JSON.
-type planView struct {
-	Root  string
-	Bytes int64
-	Files []struct {
-		Path, From string
-		Bytes      int64
-	}
-	Excluded []struct {
-		Path, Reason string
-		Rule         *struct {
-			File, Pattern string
-			Line          int
-		}
-	}
-	Packages []struct{ Name, From, To, Why string }
-	Warnings []struct{ Message, File string }
-}
-
-func (v planView) print(w io.Writer) {
-	fmt.Fprintf(w, "%s: %s in %s\n\n", v.Root, size(v.Bytes), count(len(v.Files), "file"))
-	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	defer tab.Flush()
-	for _, f := range v.Files {
-		from := ""
-		if f.From != "" {
-			from = "from " + f.From
-		}
-		fmt.Fprintf(tab, "  %s\t%s\t%s\n", size(f.Bytes), f.Path, from)
-	}
-	if len(v.Excluded) > 0 {
-		fmt.Fprintf(tab, "\nleft out\n")
-	}
-	for _, e := range v.Excluded {
-		why := e.Reason
-		if e.Rule != nil {
-			why = fmt.Sprintf("%s:%d  %s", e.Rule.File, e.Rule.Line, e.Rule.Pattern)
-		}
-		fmt.Fprintf(tab, "  %s\t%s\n", e.Path, why)
-	}
-	if len(v.Packages) > 0 {
-		fmt.Fprintf(tab, "\npackages that travel along\n")
-	}
-	for _, p := range v.Packages {
-		fmt.Fprintf(tab, "  %s\t%s\tfrom %s: %s\n", p.Name, p.To, p.From, p.Why)
-	}
-	if len(v.Warnings) > 0 {
-		fmt.Fprintf(tab, "\nwarnings\n")
-	}
-	for _, warning := range v.Warnings {
-		fmt.Fprintf(tab, "  %s\n", warning.Message)
-	}
 }
 
 // size writes bytes for people.

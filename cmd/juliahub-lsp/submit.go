@@ -195,7 +195,8 @@ func submit(ctx context.Context, t terminal, file string, f submitFlags) error {
 	return outcome(job)
 }
 
-// preview shows what would be sent: the plan of an appbundle, and the job.
+// preview shows what would be sent: the job, and the plan of an appbundle, which
+// as JSON stands alone.
 func preview(ctx context.Context, t terminal, ui *console, session *commands.Session, in commands.Input, f submitFlags) error {
 	if f.appbundle != "" {
 		in.AllowOutside = anywhere(in.File.Path)
@@ -206,11 +207,18 @@ func preview(ctx context.Context, t terminal, ui *console, session *commands.Ses
 		if err := plan.Check(); err != nil {
 			return err
 		}
-		return showPlan(t.out, plan, "", f.json)
+		if f.json {
+			return showPlan(t.out, plan, "", true)
+		}
+		defer func() { fmt.Fprintf(t.out, "\n%s", commands.PlanText(plan)) }()
 	}
 	ui.text = func(_, text string) { fmt.Fprint(t.out, text) }
 	in.Show = !f.json
-	in.Args = &commands.PreviewArgs{SubmitArgs: *in.Args.(*commands.SubmitArgs), Kind: "script"}
+	kind := "script"
+	if f.appbundle != "" {
+		kind = "appbundle"
+	}
+	in.Args = &commands.PreviewArgs{SubmitArgs: *in.Args.(*commands.SubmitArgs), Kind: kind}
 	job, err := session.PreviewJob(ctx, in)
 	if err != nil || !f.json {
 		return err

@@ -109,7 +109,7 @@ func (l *ignoreLint) rule(r bundle.Rule) {
 		mended := strings.Repeat("!", len(r.Pattern)-len(pattern)) + bare
 		from, to := l.text(p.File).line(r.Line)
 		p.Fixes = []Fix{{Title: "Replace by " + mended, Edits: []Edit{l.text(p.File).edit(p.File, from, to, mended)}}}
-	case r.MatchedFiles > 0:
+	case r.Decided:
 	case r.Negated && parent != "":
 		p := l.at(r.RuleRef, Warning, CodeIgnoreParent, "%s cannot be included again: line %d (%s) excludes its directory %s, which is not entered.",
 			pattern, excludedBy.Line, excludedBy.Pattern, parent)

@@ -147,6 +147,21 @@ func TestIgnore(t *testing.T) {
 	}
 }
 
+// A rule decides on a directory, too, whatever is in it.
+func TestRuleOfAnEmptyDirectory(t *testing.T) {
+	root := tree(t, map[string]string{"Project.toml": "", ignoreName: "empty/\nfull\n", "full/empty/" + ignoreName: ""})
+	if err := os.Mkdir(filepath.Join(root, "empty"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p, err := plan(t, root, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := brief(root, Ignore(p, disk)); len(got) > 0 {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestManyFilesAndPackages(t *testing.T) {
 	files := map[string]string{"Project.toml": "", ignoreName: "x\ny/Pkg"}
 	root := tree(t, files)
