@@ -18,7 +18,8 @@ import (
 // Facts are what a script, or a project, would be submitted with, as far as
 // that can be known without sending anything.
 type Facts struct {
-	Profiles     []string // of the JuliaHub.toml that counts
+	HubFile      string   // the JuliaHub.toml that counts, "" = none
+	Profiles     []string // of that
 	Julia        string   // the job's Julia "1.10", "" = not known
 	Environment  string   // directory, "" = none
 	Asked        bool     // the profile names the environment itself, or that there is none
@@ -45,7 +46,7 @@ func (s *Session) factsOf(q *request) Facts {
 	in := q.in
 	wanted := q.settings.Profile.Environment
 	f := Facts{
-		Profiles: q.settings.Profiles, Julia: q.settings.Profile.Julia,
+		HubFile: q.hubFile, Profiles: q.settings.Profiles, Julia: q.settings.Profile.Julia,
 		Asked: wanted != "" && wanted != "auto", Shared: s.sharedEnvironment(),
 	}
 	if _, _, ok := plutoEnvironment(q.whole); ok {

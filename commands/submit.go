@@ -9,8 +9,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -319,7 +321,7 @@ func wholeLines(text string) (lines []string) {
 func (s *Session) resolve(ctx context.Context, q *request) error {
 	var hubText []byte
 	if dir := cmpDir(q.in.Dir, q.dir()); dir != "" {
-		q.hubFile = settings.FindHubFile(dir, s.cfg.Home)
+		q.hubFile = settings.FindHubFile(dir, s.cfg.Home, slices.Collect(maps.Keys(unsavedTexts(q.in)))...)
 	}
 	if q.hubFile != "" {
 		text, err := s.fileText(q.in, q.hubFile)

@@ -170,13 +170,28 @@ func (a *advisor) loop() {
 		a.dirty, a.pending = map[string]bool{}, false
 		a.mu.Unlock()
 		a.tellPlans()
-		for path := range dirty {
+		for _, path := range slices.SortedFunc(maps.Keys(dirty), quickFirst) {
 			a.renew(path)
 		}
 		if a.s.disk.follow(a.watchDirs()) {
 			a.touchPlanned()
 		}
 	}
+}
+
+// quickFirst orders files by what advice on them takes: ignore files come last,
+// for which a whole tree may have to be read.
+func quickFirst(a, b string) int {
+	rank := func(path string) int {
+		switch filepath.Base(path) {
+		case settings.HubFile:
+			return 0
+		case ignoreFile:
+			return 2
+		}
+		return 1
+	}
+	return cmp.Or(rank(a)-rank(b), cmp.Compare(a, b))
 }
 
 // touchPlanned says that something may have changed in a bundle.
@@ -326,6 +341,10 @@ func (a *advisor) adviseScript(w *world, doc *document) advice {
 		NoEnvironment: facts.Environment == "" && !facts.Asked, Shared: facts.Shared,
 		Exists: func(path string) bool { _, err := os.Stat(path); return err == nil },
 	})
+	// What does not count of the settings is said where it stands, open or not.
+	if body, ok := w.reader("")(facts.HubFile); facts.HubFile != "" && ok {
+		found = append(found, lint.Hub(facts.HubFile, body)...)
+	}
 	return byFile(w.wanted(found))
 }
 

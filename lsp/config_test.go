@@ -3,9 +3,12 @@ package lsp_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf16"
 
 	"juliahub-lsp/lsp/lsptest"
@@ -333,6 +336,149 @@ func TestStoryFixOfAnEarlierText(t *testing.T) {
 	}
 	if got := fixesAt(t, e, uri, "secret", "out\n/made")["Add .env to .juliabundleignore"]; got != "out\n/made\n.env\n" {
 		t.Errorf("%q", got)
+	}
+	e.Shutdown()
+}
+
+// The profiles are those of the file as the editor shows it, and go with it.
+func TestStoryProfilesComeAndGo(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, quick)
+	script := d.file("src/run.jl", "1\n")
+	hub := strings.Replace(script, "src/run.jl", "JuliaHub.toml", 1)
+	e := d.editor(lsptest.Options{})
+	e.OpenBuffer(script, "julia", "1\n")
+	offered := func(want ...string) {
+		t.Helper()
+		var got []string
+		awaitAnswer(t, func() bool {
+			got = nil
+			for _, a := range e.Actions(script, lsptest.Range{}, nil) {
+				if name, ok := strings.CutPrefix(a.Title, "Submit as script, profile "); ok {
+					got = append(got, name)
+				}
+			}
+			return slices.Equal(got, want)
+		}, func() string { return fmt.Sprintf("offered %q, want %q\n%s", got, want, e.Dump()) })
+	}
+	e.OpenBuffer(hub, "toml", "[profile.small]\nncpu = 2\n") // it was never saved
+	offered("small")
+	var list struct {
+		Profiles, Problems []string
+		Default            string
+	}
+	e.Execute("juliahub.profiles", map[string]any{"uri": script}, &list)
+	if !slices.Equal(list.Profiles, []string{"small"}) || list.Problems != nil {
+		t.Errorf("%+v", list)
+	}
+	e.SetBuffer(hub, "default-profile = \"gpu\"\n[profile.gpu]\nngpu = 2\n[profile.\"two words\"]\n")
+	offered("gpu", "two words")
+	e.Execute("juliahub.profiles", map[string]any{"uri": script}, &list)
+	if list.Default != "gpu" || len(list.Problems) != 1 || list.Problems[0] != "JuliaHub.toml:3: This must be from 0 to 1." {
+		t.Errorf("%+v", list)
+	}
+	e.SetBuffer(hub, "[profile.gpu]\nngpu = \n") // broken: no profile counts
+	offered()
+	e.SetBuffer(hub, "[profile.gpu]\n")
+	offered("gpu")
+	e.CloseBuffer(hub) // nothing is left of it
+	offered()
+
+	// What is wrong in the file is said whether it is open or not.
+	d.file("JuliaHub.toml", "[profile.small]\nncpus = 2\n")
+	e.Notify("workspace/didChangeWatchedFiles", map[string]any{"changes": []any{map[string]any{"uri": hub, "type": 1}}})
+	offered("small")
+	e.Await(hasCode(hub, "hub-unknown-key"))
+	e.OpenBuffer(hub, "toml", "[profile.small]\nncpus = 2\n")
+	e.EditBuffer(hub, lsptest.Range{Start: lsptest.Position{Line: 1, Character: 4}, End: lsptest.Position{Line: 1, Character: 5}}, "")
+	e.Await(lsptest.Undiagnosed(hub))
+	e.CloseBuffer(hub)
+	e.Await(hasCode(hub, "hub-unknown-key"))
+	e.CloseBuffer(script)
+	e.Await(lsptest.Undiagnosed(hub))
+	e.Shutdown()
+}
+
+// awaitAnswer asks until the answer is as wanted.
+func awaitAnswer(t *testing.T, wanted func() bool, otherwise func() string) {
+	t.Helper()
+	deadline, again := time.After(lsptest.Timeout), time.NewTicker(20*time.Millisecond)
+	defer again.Stop()
+	for !wanted() {
+		select {
+		case <-again.C:
+		case <-deadline:
+			t.Fatal(otherwise())
+		}
+	}
+}
+
+// A preview tells all that is sent and what it costs, in whatever state the
+// world is, and sends nothing.
+func TestStoryPreview(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, quick)
+	uri := d.file("run.jl", "1\n")
+	own := d.env["JULIA_PKG_SERVER"]
+	profile := "[profile.p]\nncpu = 4\nmemory = 8\ntimelimit = \"90m\"\nnnodes = { min = 2, max = 3 }\nprocess-per-node = true\nsysimage = true\n" +
+		"env = { DATASET = \"big\", API_TOKEN = \"hunter2hunter2\" }\nalias = \"train {file} {branch} {profile}\"\nproject = \"7ed96f69-a765-4de6-ac00-04a38684ce1c\"\n" +
+		"expose = { port = 8080, access = \"public\" }\nimage = { product = \"standard-batch\", name = \"Julia\" }\njulia = \"1.10\"\nelastic = 3\n"
+	d.file("JuliaHub.toml", "server = \""+own+"\"\ndefault-profile = \"p\"\n"+profile)
+	e := d.editor(lsptest.Options{})
+	e.OpenBuffer(uri, "julia", "1\n")
+	preview := func(args map[string]any) (text string) {
+		t.Helper()
+		before := len(e.State().Shown)
+		args["uri"], args["wait"] = uri, true
+		e.Execute("juliahub.previewJob", args, nil)
+		s := e.Await(lsptest.That("another preview", func(s *lsptest.State) bool { return len(s.Shown) > before }))
+		path, err := url.Parse(s.Shown[before].URI)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := os.ReadFile(path.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	text := preview(map[string]any{})
+	for _, want := range []string{
+		"Kind         script", "Profile      p", "Name         train run.jl p", "Julia        1.10", "Node         3 × ", " an hour", "Limit        2 h, so at most $",
+		"Setting      image standard-batch Julia", "Setting      a system image is built first", "Setting      starts with 2 nodes", "Setting      one process a node", "Setting      exposes port 8080 for public",
+		"Setting      belongs to the project 7ed96f69-a765-4de6-ac00-04a38684ce1c", "Variable     DATASET=big", "Wrong        JuliaHub.toml:16: This must be true or false", "\nCode\n\n1\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "hunter2") || strings.Contains(text, "Since the last") {
+		t.Errorf("too much is told:\n%s", text)
+	}
+	if got := preview(map[string]any{"kind": "appbundle"}); !strings.Contains(got, "Bundle       ") || !strings.Contains(got, "Activates    .") {
+		t.Errorf("an appbundle:\n%s", got)
+	}
+	if got := preview(map[string]any{"profile": "p", "settings": map[string]any{"timelimit": "unlimited"}}); !strings.Contains(got, "Limit        none\n") {
+		t.Errorf("unlimited:\n%s", got)
+	}
+
+	// A server that nobody allowed yet is not asked, and all else is told.
+	d.file("JuliaHub.toml", "server = \"other.example\"\n")
+	if got := preview(map[string]any{}); !strings.Contains(got, "Node         not known: other.example is a server that you have not allowed yet") || !strings.Contains(got, "Limit        1 h\n") {
+		t.Errorf("a strange server:\n%s", got)
+	}
+	// Without a network the node is the one that was known.
+	d.file("JuliaHub.toml", "")
+	if err := d.hub.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := preview(map[string]any{}); !strings.Contains(got, "Node         1 × ") {
+		t.Errorf("offline:\n%s", got)
+	}
+	for path, n := range d.hub.Counters() {
+		if n > 0 && !strings.HasSuffix(path, "/app/config/nodespecs/info") {
+			t.Errorf("%s was asked %d times", path, n)
+		}
 	}
 	e.Shutdown()
 }

@@ -17,13 +17,17 @@ const HubFile = "JuliaHub.toml"
 
 // FindHubFile returns the path of the JuliaHub.toml nearest to dir upwards, not
 // past home (home itself is looked at, nothing above it); "" when there is none.
-func FindHubFile(dir, home string) string {
+// One of the open files need not be on disk yet.
+func FindHubFile(dir, home string, open ...string) string {
 	dir = filepath.Clean(dir)
 	if home != "" {
 		home = filepath.Clean(home)
 	}
 	for {
 		file := filepath.Join(dir, HubFile)
+		if slices.Contains(open, file) {
+			return file
+		}
 		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
 			return file
 		}
