@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -559,15 +560,31 @@ func TestCodesAreWhole(t *testing.T) {
 			t.Errorf("%s is not in the docs", c.Code)
 		}
 	}
-	for _, code := range []string{
-		CodeIgnoreSyntax, CodeIgnoreSlash, CodeIgnoreDead, CodeIgnoreShadows, CodeIgnoreParent, CodeIgnoreProject, CodeIgnoreScript, CodeIgnorePackage, CodeIgnoreNotThere, CodeSecret, CodeLargeFile, CodeBuildOutput, CodeBundleSize,
-		CodeProjectTOML, CodeNoManifest, CodePackageMissing, CodePackageStays, CodeManifestJulia, CodeCompatJulia, CodeScriptInclude, CodeScriptDir, CodeScriptAbsolute,
-		CodeScriptPackage, CodeScriptMain, CodeNoEnvironment, CodeResultsOneImage, CodePortOneImage, CodeResultsLong,
-		settings.CodeHubSyntax, settings.CodeHubValue, settings.CodeHubKey, settings.CodeHubInherits, settings.CodeHubSecret, settings.CodeNoProfile, settings.CodeEditorValue, settings.CodeEditorKey, settings.CodeArgument,
-	} {
-		if !seen[code] {
-			t.Errorf("%s has no row", code)
+	// Every constant has a row, and is given to some finding: it stands in the
+	// code where it is made, in the table, and somewhere else.
+	var source string
+	for _, pattern := range []string{"*.go", "../settings/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
 		}
+		for _, file := range files {
+			if body, ok := disk(file); ok && !strings.HasSuffix(file, "_test.go") {
+				source += string(body)
+			}
+		}
+	}
+	constants := regexp.MustCompile(`\b(Code[A-Z]\w*)\s*=\s*"([a-z-]+)"`).FindAllStringSubmatch(source, -1)
+	for _, c := range constants {
+		if !seen[c[2]] {
+			t.Errorf("%s has no row", c[1])
+		}
+		if n := len(regexp.MustCompile(`\b`+c[1]+`\b`).FindAllString(source, -1)); n < 3 {
+			t.Errorf("nothing is found that is a %s", c[1])
+		}
+	}
+	if len(constants) != len(seen) {
+		t.Errorf("%d constants for %d rows", len(constants), len(seen))
 	}
 }
 
