@@ -268,3 +268,47 @@ in expression starting at /home/jrun/job/code.jl:1
 		e.Shutdown()
 	})
 }
+
+// Records that warn stand at their lines, wherever Julia says the bundle was and
+// whatever the job's end; what only looks like one when it is printed does not,
+// nor what a package of the depot says. They move and go with their lines.
+func TestStoryWarningsInABundle(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+		s.Log(emulator.Record{Level: "Warn", Message: "größer than expected", File: `D:\jobs\my work\src\lib.jl`, Line: 2})
+		s.Log(emulator.Record{Level: "Error", Message: "no data", File: "/home/jrun/appbundle/scripts/run.jl", Line: 1})
+		s.Log(emulator.Record{Level: "Warn", Message: "of a package", File: "/home/jrun/.julia/packages/P/aB3dE/src/lib.jl", Line: 1})
+		s.Log(emulator.Record{Level: "Info", Message: "for your information", File: "/home/jrun/appbundle/src/lib.jl", Line: 1})
+		s.Print("┌ Warning: only printed")
+		s.Print("└ @ Main /home/jrun/appbundle/src/lib.jl:3")
+		s.Print("[ Warning: /home/jrun/appbundle/src/lib.jl:3")
+		return nil
+	})
+	d.file("Project.toml", "name = \"P\"\n[deps]\n")
+	d.file("Manifest.toml", "")
+	const lib, run = "# the library\n@warn \"größer\"\nlast()\n", "include(\"../src/lib.jl\")\n"
+	libURI, uri := d.file("src/lib.jl", lib), d.file("scripts/run.jl", run)
+	e := d.editor(lsptest.Options{})
+	e.OpenBuffer(libURI, "julia", lib)
+	e.OpenBuffer(uri, "julia", run)
+	warned := func(uri string, lines ...int) lsptest.Expectation {
+		return lsptest.That(fmt.Sprintf("warnings at %v of %s", lines, uri), func(s *lsptest.State) bool {
+			var got []int
+			for _, d := range s.Diagnostics[uri] {
+				if d.Code == "job-warning" && d.Severity == 2 {
+					got = append(got, d.Range.Start.Line)
+				}
+			}
+			return slices.Equal(got, lines)
+		})
+	}
+	e.Do(uri, "Submit project as appbundle", nil)
+	e.Await(lsptest.AllOf(hasCode(uri, "job-completed"), warned(libURI, 1), warned(uri, 0)))
+	e.SetBuffer(libURI, "\n\n"+lib)
+	e.Await(lsptest.AllOf(warned(libURI, 3), warned(uri, 0)))
+	e.SetBuffer(libURI, strings.Replace(lib, "größer", "kleiner", 1))
+	e.Await(warned(libURI))
+	e.SetBuffer(libURI, lib)
+	e.Await(warned(libURI, 1))
+	e.Shutdown()
+}

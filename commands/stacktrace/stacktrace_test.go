@@ -507,7 +507,11 @@ func exceptions(t Trace) int {
 // BenchmarkHostile reads one long line each; the time per byte stays the same
 // whatever the length.
 func BenchmarkHostile(b *testing.B) {
-	for name, part := range map[string]string{"at": " [1] f at /a.jl:1x", "escape": "\x1b]8;;", "brackets": "[1] f(", "repeats": "f at a.jl:1 (repeats 2 times)", "spaces": " "} {
+	for name, part := range map[string]string{"at": " [1] f at /a.jl:1x", "escape": "\x1b]8;;", "brackets": "[1] f(", "repeats": "f at a.jl:1 (repeats 2 times)", "spaces": " ",
+		"module": "\n [1] f(x)\n @ a.var\"\\", "loose": "\nfound at /a.jl:1\n[1] f(x)\n@ M /a.jl:2", "boxes": "│┌└├╰", "pictures": "\n# Error @ a.jl:1:1\n┌──\n",
+		"headers": "\nERROR: The following 2 dependencies failed to precompile:\nERROR: x\nin expression starting at a.jl:1\nStacktrace:",
+		"causes":  "\ncaused by: x\n    nested task error: y\nStacktrace:\n [1] f at /a.jl:1",
+	} {
 		for _, size := range []int{64 << 10, 1 << 20} {
 			text := strings.Repeat(part, size/len(part))
 			b.Run(fmt.Sprintf("%s/%dK", name, size>>10), func(b *testing.B) {
