@@ -98,7 +98,7 @@ func findFailure(messages []jobapi.LogMessage, paths stacktrace.Paths) *track.Pl
 		return lastError(messages)
 	}
 	failure := &track.Place{Message: cmp.Or(cleanMessage(trace.Message), "an error without a message"), Error: true}
-	place, _ := stacktrace.Locate(trace, paths.Local)
+	place, _ := paths.Locate(trace)
 	failure.File, failure.Line, failure.Col = place.File, place.Line, place.Col
 	failure.EndLine, failure.EndCol = place.EndLine, place.EndCol
 	failure.Related = relatedPlaces(trace, place, paths)
@@ -134,7 +134,7 @@ func relatedPlaces(trace stacktrace.Trace, place stacktrace.Place, paths stacktr
 	seen := map[line]bool{{place.File, place.Line}: true}
 	var related []track.Place
 	add := func(frame stacktrace.Frame, name string) (more bool) {
-		file, ok := paths.Local(frame.File)
+		file, ok := paths.Of(frame)
 		if !ok {
 			file, ok = inDepot(paths, frame.File)
 		}
@@ -253,14 +253,18 @@ const codeFile = "code.jl"
 // code is the user's file; in an appbundle it is our driver, and the bundle's
 // files count.
 func (s *Session) pathsOf(r *track.Record) stacktrace.Paths {
-	paths := stacktrace.Paths{Depots: depot.Paths(s.cfg.LookupEnv, s.cfg.Home)}
+	paths := stacktrace.Paths{Depots: depot.Paths(s.cfg.LookupEnv, s.cfg.Home), Lines: map[string]int{}}
+	sent := s.sentFiles(r.Submission)
+	for _, file := range sent {
+		paths.Lines[file.Local] = len(file.Lines)
+	}
 	if r.Kind == track.KindScript {
 		paths.Code = cmpDir(r.File, r.URI)
 		return paths
 	}
 	paths.Name, paths.Files = filepath.Base(r.Dir), map[string]string{}
-	for path, sent := range s.sentFiles(r.Submission) {
-		paths.Files[path] = sent.Local
+	for path, file := range sent {
+		paths.Files[path] = file.Local
 	}
 	return paths
 }

@@ -107,6 +107,20 @@ func TestFailureInARecord(t *testing.T) {
 	}
 }
 
+// Macros of Julia leave their own line numbers beside the name of a file: a line
+// that it does not have is no place.
+func TestFailureAtALineThatIsNone(t *testing.T) {
+	paths := stacktrace.Paths{Code: "/home/ada/a.jl", Lines: map[string]int{"/home/ada/a.jl": 3}}
+	for line, want := range map[string]int{"188": 1, "5": 1, "4": 4, "3": 3} {
+		failure := findFailure(said("ERROR: LoadError: boom", "Stacktrace:",
+			" [1] threading_run(fun::var\"#2#3\", static::Bool)", "   @ Base.Threads ./threadingconstructs.jl:172",
+			" [2] top-level scope", "   @ ~/code.jl:"+line, "in expression starting at /home/jrun/code.jl:1"), paths)
+		if failure == nil || failure.Line != want {
+			t.Errorf("line %s: %+v, want %d", line, failure, want)
+		}
+	}
+}
+
 // What was being read or run counts where no frame is the person's own, each line once.
 func TestFailureInsideNestedFiles(t *testing.T) {
 	paths := stacktrace.Paths{Name: "proj", Files: map[string]string{"a.jl": "/home/ada/proj/a.jl", "b.jl": "/home/ada/proj/b.jl"}}

@@ -95,12 +95,14 @@ func movedTo(p Problem, drift stacktrace.Drift, lines []string) (Problem, bool) 
 		return p, true
 	}
 	line, ok := drift.Line(p.Line + 1)
-	if !ok || line > len(lines) {
+	if !ok {
 		return p, false
 	}
+	line = min(line, len(lines))
 	last := line
 	if p.EndLine > p.Line {
-		if last, ok = drift.Line(p.EndLine + 1); !ok || last < line || last > len(lines) {
+		last, ok = drift.Line(p.EndLine + 1)
+		if last = min(last, len(lines)); !ok || last < line {
 			// Its end was changed: where it begins is still true.
 			last, p.WholeLine, p.EndCol = line, true, 0
 		}

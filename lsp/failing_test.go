@@ -120,6 +120,9 @@ in expression starting at /home/jrun/code.jl:40
 			e.OpenBuffer(dep, "julia", source)
 			e.SetBuffer(dep, "# é 😀\n"+source+"# below\n")
 			e.Await(lsptest.AllOf(failedAt(dep, span(3, units.from, 3, units.to)), explainedBy(dep, "Dep.jl:1", "run.jl:0"), explainedBy(uri, "Dep.jl:3")))
+			e.SetBuffer(uri, "# "+run) // its first line is not what failed
+			e.Await(lsptest.AllOf(failedAt(uri, span(0, 0, 0, len("# using Dep"))), explainedBy(uri, "Dep.jl:3"), explainedBy(dep, "Dep.jl:1")))
+			e.SetBuffer(uri, run)
 			e.SetBuffer(dep, strings.Replace(source, "y z 1", "y", 1))
 			e.Await(lsptest.AllOf(lacksCode(dep, "job-failed"), explainedBy(uri)))
 			e.SetBuffer(dep, source)

@@ -26,8 +26,12 @@ func HashLines(text string) Lines {
 // or removed.
 type Drift []int
 
-// Line returns the number (1-based) that a line has now.
+// Line returns the number (1-based) that a line has now. The end of the text, a
+// line behind the last one, stays there.
 func (d Drift) Line(line int) (int, bool) {
+	if n := len(d); n > 0 && line == n+1 && d[n-1] > 0 {
+		return d[n-1] + 1, true
+	}
 	if line < 1 || line > len(d) || d[line-1] == 0 {
 		return 0, false
 	}

@@ -192,24 +192,35 @@ var (
 	// failedDeps is how Pkg, and using since Julia 1.11, sum up a precompilation.
 	failedDeps  = regexp.MustCompile(`^The following \d+ (?:direct )?dependenc(?:y|ies) failed to precompile:`)
 	aroundPlace = regexp.MustCompile(`^syntax: .* around (\S.*:\d+)$`)
-	causedBy    = regexp.MustCompile(`^caused by(?: \[exception \d+\]$|: )`)
+	causedBy    = regexp.MustCompile(`^caused by(?: \[exception \d+\]$|:(?: |$))`)
 	repeated    = regexp.MustCompile(`^--- the (?:above|last) |^\.\.\. \(the last \d+ lines are repeated|^─+ repeated \d+ time|^\.\.\.and \d+ more exception`)
+	// whose names the thread of a frame, in builds that do when they are killed.
+	whose = regexp.MustCompile(`^(?:signal \(\d+\) )?thread \(-?\d+\) `)
 	// sourceName is what code came from: a file, or what evaluated a text calls it.
 	sourceName = regexp.MustCompile(`\.jl|\]$|^(?:none|string|stdin)$`)
 	// bareFrame is a frame without a number: a plain name, never a sentence.
 	bareFrame = regexp.MustCompile(`^(?:macro expansion|top-level scope|\(::.*\)|[^\s:"']+) at `)
 )
 
+// announced cuts off what announces an exception, which may say nothing at all.
+func announced(text, by string) (rest string, ok bool) {
+	rest, ok = strings.CutPrefix(text, by)
+	if !ok || rest != "" && rest[0] != ' ' {
+		return text, false
+	}
+	return strings.TrimLeft(rest, " "), true
+}
+
 // fold removes what Julia puts before the exception's own text.
 func fold(s string) string {
 	for {
-		rest, ok := strings.CutPrefix(s, "LoadError:")
+		rest, ok := announced(s, "LoadError:")
 		if !ok {
-			rest, ok = strings.CutPrefix(s, "InitError:")
+			rest, ok = announced(s, "InitError:")
 		}
-		if !ok || rest != "" && rest[0] != ' ' { // an exception may say nothing at all
+		if !ok {
 			return s
 		}
-		s = strings.TrimPrefix(rest, " ")
+		s = rest
 	}
 }

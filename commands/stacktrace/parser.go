@@ -231,11 +231,15 @@ func (w *writer) line(s string, at time.Time) {
 	depth, box, text := unbox(s, maxBoxes)
 	indent := indentOf(text)
 	text = strings.TrimSpace(text)
+	if len(w.open) > 0 && w.open[0].signal {
+		text = whose.ReplaceAllString(text, "")
+	}
 	if text == "" {
 		return
 	}
 	if w.box, w.boxes = box, depth; box == '┌' {
-		w.warns = !strings.HasPrefix(text, "Error: ")
+		_, isError := announced(text, "Error:")
+		w.warns = !isError
 	}
 	switch {
 	case w.header(box, text, at):
@@ -253,21 +257,22 @@ func (w *writer) line(s string, at time.Time) {
 
 // header starts a trace at a line that only an exception's first line can be.
 func (w *writer) header(box rune, text string, at time.Time) bool {
-	record := box == '┌' && strings.HasPrefix(text, "Error: ")
+	logged, isRecord := announced(text, "Error:")
+	uncaught, isError := announced(text, "ERROR:")
+	unhandled, isTask := announced(text, "Unhandled Task ERROR:")
 	switch {
-	case record:
-		w.start(strings.TrimPrefix(text, "Error: "), 0, at)
-	case text == "ERROR:", strings.HasPrefix(text, "ERROR: "):
-		said := strings.TrimSpace(text[len("ERROR:"):])
+	case isRecord && box == '┌':
+		w.start(logged, 0, at)
+	case isError:
 		if len(w.open) > 0 && w.open[0].sumsUp() {
 			w.popTo(-1)
-			w.cause(Nested, 0, said)
+			w.cause(Nested, 0, uncaught)
 			break
 		}
-		w.start(said, 0, at)
+		w.start(uncaught, 0, at)
 		w.open[0].trace.Uncaught = true
-	case strings.HasPrefix(text, "Unhandled Task ERROR: "):
-		w.start(strings.TrimPrefix(text, "Unhandled Task ERROR: "), 0, at)
+	case isTask:
+		w.start(unhandled, 0, at)
 	case signalLine.MatchString(text):
 		w.start(text, 0, at)
 		w.open[0].trace.Uncaught, w.open[0].signal, w.open[0].headed = true, true, true
@@ -299,10 +304,12 @@ func (w *writer) test(text string, at time.Time) bool {
 // headless starts a trace whose header is missing: the log was cut off, or the
 // message of a record is the bare exception.
 func (w *writer) headless(text string, indent int, at time.Time) bool {
-	switch _, _, isFrame := numbered(text); {
-	case strings.HasPrefix(text, "LoadError: "), strings.HasPrefix(text, "TaskFailedException"),
-		strings.HasPrefix(text, "nested task error: "), strings.HasPrefix(text, "On worker ") && strings.HasSuffix(text, ":"):
-		w.start(strings.TrimPrefix(text, "nested task error: "), indent, at)
+	_, _, isFrame := numbered(text)
+	said, nested := announced(text, "nested task error:")
+	switch {
+	case nested, strings.HasPrefix(text, "LoadError: "), strings.HasPrefix(text, "TaskFailedException"),
+		strings.HasPrefix(text, "On worker ") && strings.HasSuffix(text, ":"):
+		w.start(said, indent, at)
 		return true
 	case text == "Stacktrace:", isFrame && w.looksLikeFrame(text), strings.HasPrefix(text, "# Error @ "),
 		strings.HasPrefix(text, "in expression starting at "):
@@ -439,6 +446,7 @@ func (l *level) settle() (dropped bool) {
 
 // structure takes the lines between messages and frames.
 func (w *writer) structure(text string, indent int) bool {
+	nested, isNested := announced(text, "nested task error:")
 	switch {
 	case text == "Stacktrace:":
 		w.stacktrace(indent)
@@ -451,9 +459,9 @@ func (w *writer) structure(text string, indent int) bool {
 	case causedBy.MatchString(text):
 		w.popTo(indent)
 		w.cause(CausedBy, indent, causedBy.ReplaceAllString(text, ""))
-	case strings.HasPrefix(text, "nested task error: "):
+	case isNested:
 		w.popTo(indent)
-		w.cause(Nested, indent, strings.TrimPrefix(text, "nested task error: "))
+		w.cause(Nested, indent, nested)
 	case strings.HasPrefix(text, "# Error @ "):
 		if w.picture, _ = syntaxHeader(text); w.picture == nil {
 			return false

@@ -17,6 +17,9 @@ type Paths struct {
 	// Files are the bundle's files: path in the bundle (relative to its root,
 	// with "/") → absolute local path. Bundled packages are in it too.
 	Files map[string]string
+	// Lines are how many lines the local files had when they were sent, where that
+	// is known.
+	Lines map[string]int
 	// Depots are the local depots, for Depot.
 	Depots []string
 }
@@ -65,6 +68,15 @@ func (p Paths) Local(remote string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// Of is Local of a frame's file, if that has the frame's line.
+func (p Paths) Of(f Frame) (string, bool) {
+	local, ok := p.Local(f.File)
+	if n := p.Lines[local]; n > 0 && f.Line > n+1 { // the end of a text may stand on a line of its own
+		return "", false
+	}
+	return local, ok
 }
 
 // relative maps a path that names no place of its own, as what was started or

@@ -110,11 +110,19 @@ func Failure(traces []Trace) (Trace, bool) {
 // exception handler was handling comes last. local maps a path as Julia printed
 // it to a local file.
 func Locate(t Trace, local func(remote string) (string, bool)) (Place, bool) {
+	return locate(t, func(f Frame) (string, bool) { return local(f.File) })
+}
+
+// Locate is Locate by these paths. A line that a file did not have is passed over:
+// some macros leave their own number beside the name of the file that uses them.
+func (p Paths) Locate(t Trace) (Place, bool) { return locate(t, p.Of) }
+
+func locate(t Trace, local func(Frame) (string, bool)) (Place, bool) {
 	for f := range t.each(func(t Trace) []Frame { return slices.Concat(t.Frames, t.In) }) {
 		if f.Line < 1 {
 			continue
 		}
-		if file, ok := local(f.File); ok {
+		if file, ok := local(f); ok {
 			return Place{File: file, Line: f.Line, Col: f.Col, EndLine: f.EndLine, EndCol: f.EndCol}, true
 		}
 	}

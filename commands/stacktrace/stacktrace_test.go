@@ -259,6 +259,8 @@ func TestLater(t *testing.T) {
 		{"precompoutput-1.11", "none", "/home/me/proj/scripts/main.jl:4", "boom"},
 		{"precomptwo-1.12", "none", "/home/me/Broken/src/parts.jl:2", "UndefVarError: `undefined_name` not defined in `Broken`\nSuggestion: check for spelling errors or missing imports."},
 		{"remotetask-1.12", "/home/me/train.jl:9", "none", "On worker 2:\nTaskFailedException:\nBoundsError: attempt to access 2-element Vector{Int64} at index [3]"},
+		{"segvthreads-1.12", "/home/me/train.jl:1", "none", "[4721] signal 11 (1): Segmentation fault"},
+		{"silent-1.10", "/home/me/train.jl:2", "none", "TaskFailedException"},
 		{"testbar-1.10", "/home/me/train.jl:3", "none", ""},
 		{"testthrows-1.13", "/home/me/train.jl:2", "none", ""},
 		{"threads-1.12", "/home/me/train.jl:4", "none", "TaskFailedException:\nFieldError: type Point has no field `z`, available fields: `x`, `y`"},
