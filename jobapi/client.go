@@ -531,11 +531,16 @@ func temporaryStatus(status int) bool {
 	return false
 }
 
+// MostQuiet is the longest that a server's word keeps us away. One that asks for
+// more has its clock or its units wrong, and would be asked nothing any more
+// until the editor is started anew.
+const MostQuiet = 24 * time.Hour
+
 // retryAfter reads the header of that name: seconds, or a date by the server's clock.
 func (c *Client) retryAfter(header http.Header) time.Duration {
 	value := strings.TrimSpace(header.Get("Retry-After"))
 	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
-		return max(0, time.Duration(seconds)*time.Second)
+		return min(max(0, time.Duration(seconds)*time.Second), MostQuiet)
 	}
 	at, err := http.ParseTime(value)
 	if err != nil {
@@ -545,7 +550,7 @@ func (c *Client) retryAfter(header http.Header) time.Duration {
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		now = date
 	}
-	return max(0, at.Sub(now))
+	return min(max(0, at.Sub(now)), MostQuiet)
 }
 
 // serverMessage returns the server's own words in a JSON answer, and whether it

@@ -118,6 +118,31 @@ func TestRetryAfterLong(t *testing.T) {
 	}
 }
 
+// TestRetryAfterMost: a server whose clock or units are wrong does not shut us
+// out for good.
+func TestRetryAfterMost(t *testing.T) {
+	for _, header := range []string{"86401", "2000000000", "Wed, 21 Oct 2099 07:28:00 GMT"} {
+		hub := newHub(t)
+		hub.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+			if len(hub.asked()) == 1 {
+				w.Header().Set("Retry-After", header)
+				w.WriteHeader(http.StatusTooManyRequests)
+				return
+			}
+			_, _ = io.WriteString(w, "[]")
+		})
+		now := time.Now()
+		c := hub.clientWith(t, Config{Token: testToken, Now: func() time.Time { return now }})
+		if _, err := c.Jobs(t.Context(), 0); RetryAfter(err) != MostQuiet {
+			t.Errorf("%q: %v, %v", header, err, RetryAfter(err))
+		}
+		now = now.Add(MostQuiet)
+		if _, err := c.Jobs(t.Context(), 0); err != nil {
+			t.Errorf("%q, a day later: %v", header, err)
+		}
+	}
+}
+
 func TestErrorsIn200(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"success":false,"internal_error":true,"message":"it broke"}`: "it broke",

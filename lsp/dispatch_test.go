@@ -368,3 +368,28 @@ func TestAnswersAfterTheEndOfInput(t *testing.T) {
 		t.Errorf("exit status %d", got)
 	}
 }
+
+// It may also wait for its progress to end.
+func TestProgressEndsAfterTheEndOfInput(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		toServer, fromEditor := io.Pipe()
+		toEditor, fromServer := io.Pipe()
+		s := newServer(Config{})
+		ui := make(chan commands.UI, 1)
+		s.newSession = func(u commands.UI) (session, error) {
+			ui <- u
+			return &fakeSession{}, nil
+		}
+		go func() { _, _ = s.Serve(t.Context(), halfDuplex{toServer, fromServer}) }()
+		e := lsptest.Open(t, halfDuplex{toEditor, fromEditor}, lsptest.Options{})
+		(<-ui).Begin(t.Context(), commands.Work{Title: "jr-abc"})
+		e.Await(lsptest.WorkBegun("jr-abc"))
+		if err := fromEditor.Close(); err != nil {
+			t.Fatal(err)
+		}
+		<-e.Done()
+		if s := e.State(); !s.FindWork("jr-abc").Ended {
+			t.Error(s.String())
+		}
+	})
+}

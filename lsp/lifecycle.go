@@ -213,6 +213,7 @@ func (s *Server) startSession() {
 func (s *Server) shutdown() {
 	s.state.Store(stateDown)
 	s.closeSession(closeTimeout)
+	s.tasks.end() // before the answer: some editors listen no longer than that
 }
 
 // exit ends Serve. Nothing is read after it.

@@ -26,9 +26,28 @@ const (
 
 // tasks are the tasks that the editor shows.
 type tasks struct {
-	mu    sync.Mutex // guards what follows
+	quit chan struct{} // closed when nothing is shown any more
+
+	mu    sync.Mutex // guards what follows, and wg.Add against wg.Wait
 	last  int        // number of the last token
 	shown map[string]*task
+	over  bool
+	wg    sync.WaitGroup // of those shown
+}
+
+func (ts *tasks) init() { ts.quit = make(chan struct{}) }
+
+// end ends all that is shown, and waits until that is said: editors show for
+// ever what their server has begun and not ended. It takes no longer than to
+// queue a few messages.
+func (ts *tasks) end() {
+	ts.mu.Lock()
+	if !ts.over {
+		ts.over = true
+		close(ts.quit)
+	}
+	ts.mu.Unlock()
+	ts.wg.Wait()
 }
 
 // task shows work in the editor: a token that is created, begun once and ended
@@ -108,7 +127,7 @@ func (t *task) run() {
 	select {
 	case <-t.ended:
 		return
-	case <-t.s.ctx.Done():
+	case <-t.s.tasks.quit:
 		return
 	case <-delay.C:
 	}
@@ -133,7 +152,10 @@ func (t *task) run() {
 // show shows the task under a token until it has ended, which it answers with
 // true, or the token is wanted back.
 func (t *task) show(token protocol.ProgressToken, wanted <-chan struct{}) (over bool) {
-	key := t.s.tasks.add(token, t)
+	key, ok := t.s.tasks.add(token, t)
+	if !ok {
+		return true
+	}
 	defer t.s.tasks.remove(key)
 	t.sendBegin(token)
 	interval := textInterval
@@ -149,9 +171,9 @@ func (t *task) show(token protocol.ProgressToken, wanted <-chan struct{}) (over 
 			return t.sendEnd(token)
 		case <-t.ended:
 			return t.sendEnd(token)
-		case <-t.s.ctx.Done():
-			t.sendEnd(token)
-			return true
+		case <-t.s.tasks.quit:
+			t.End("the language server has ended")
+			return t.sendEnd(token)
 		}
 		select {
 		case <-t.changed:
@@ -161,9 +183,9 @@ func (t *task) show(token protocol.ProgressToken, wanted <-chan struct{}) (over 
 			return t.sendEnd(token)
 		case <-t.ended:
 			return t.sendEnd(token)
-		case <-t.s.ctx.Done():
-			t.sendEnd(token)
-			return true
+		case <-t.s.tasks.quit:
+			t.End("the language server has ended")
+			return t.sendEnd(token)
 		}
 	}
 }
@@ -254,16 +276,20 @@ func (s *Server) cancelProgress(p *progressCancelParams) {
 	}
 }
 
-// add remembers a task by its token.
-func (ts *tasks) add(token protocol.ProgressToken, t *task) (key string) {
+// add remembers a task by its token; false when nothing is shown any more.
+func (ts *tasks) add(token protocol.ProgressToken, t *task) (key string, ok bool) {
 	key = keyOfToken(token)
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	if ts.over {
+		return key, false
+	}
+	ts.wg.Add(1)
 	if ts.shown == nil {
 		ts.shown = map[string]*task{}
 	}
 	ts.shown[key] = t
-	return key
+	return key, true
 }
 
 // keyOfToken is one key for one token, however the client escapes it.
@@ -279,6 +305,7 @@ func (ts *tasks) remove(key string) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	delete(ts.shown, key)
+	ts.wg.Done()
 }
 
 // lentToken is a request's own progress token. It is the client's, and ours to

@@ -142,6 +142,7 @@ func newServer(cfg Config) *Server {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.gate.init()
+	s.tasks.init()
 	s.diagnostics.init(s)
 	s.lenses.init(s)
 	s.advice.init(s)
@@ -161,6 +162,7 @@ func (s *Server) Serve(ctx context.Context, rwc io.ReadWriteCloser) (status int,
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	defer s.cancel()
 	s.stream = newStream(rwc, s.log)
+	s.stream.onEnd = s.tasks.end
 	s.rpc = jsonrpc2.NewConn(s.stream, jsonrpc2.WithCodec(codec{}))
 	s.client = protocol.ClientDispatcher(s.rpc)
 	s.rpc.Go(context.WithoutCancel(ctx), s.handle)
@@ -187,6 +189,7 @@ func (s *Server) finish(atMost time.Duration) {
 	deadline := time.Now().Add(atMost)
 	s.closeSession(atMost)
 	wait(s.closed, time.Until(deadline))
+	s.tasks.end()
 	s.cancel()
 	wait(s.work.end(), max(time.Until(deadline), time.Second))
 	s.stream.flush(time.Second)

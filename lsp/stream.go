@@ -53,6 +53,7 @@ type stream struct {
 
 	trace atomic.Int32 // how much of the talk is logged in the editor
 
+	onEnd   func()        // called before the library learns that nothing more is read: it writes no more then
 	readEnd chan struct{} // closed when nothing more will be read
 	readErr error         // why, valid once readEnd is closed
 	endOnce sync.Once
@@ -72,7 +73,7 @@ var _ jsonrpc2.Stream = (*stream)(nil)
 
 // newStream starts the writer; Close ends it.
 func newStream(rwc io.ReadWriteCloser, log *slog.Logger) *stream {
-	s := &stream{rwc: rwc, in: bufio.NewReader(rwc), log: log, readEnd: make(chan struct{})}
+	s := &stream{rwc: rwc, in: bufio.NewReader(rwc), log: log, onEnd: func() {}, readEnd: make(chan struct{})}
 	s.changed = sync.NewCond(&s.mu)
 	go s.write()
 	return s
@@ -112,6 +113,7 @@ func (s *stream) Read(context.Context) (jsonrpc2.Message, int64, error) {
 func (s *stream) endRead(err error) error {
 	s.endOnce.Do(func() {
 		s.readErr = err
+		s.onEnd()
 		close(s.readEnd)
 	})
 	return err

@@ -455,6 +455,42 @@ func TestProgress(t *testing.T) {
 			r.exit(t, 1)
 		})
 	})
+	t.Run("ends before shutdown is answered", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := serve(t, nil)
+			e := lsptest.Open(t, r.editor, lsptest.Options{})
+			task := r.ui.Begin(t.Context(), commands.Work{Title: "jr-abc"})
+			pass(time.Second)
+			e.Call("shutdown", nil, nil)
+			if s := e.State(); s.FindWork("jr-abc") == nil || !s.FindWork("jr-abc").Ended {
+				t.Error(s.String())
+			}
+			r.ui.Begin(t.Context(), commands.Work{Title: "jr-def"})
+			task.End("done")
+			pass(time.Second)
+			if s := e.State(); len(s.Work) != 1 {
+				t.Error(s.String())
+			}
+			e.Notify("exit", nil)
+			r.exit(t, 0)
+			e.Close()
+		})
+	})
+	t.Run("ends with an exit", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := serve(t, nil)
+			e := lsptest.Open(t, r.editor, lsptest.Options{})
+			r.ui.Begin(t.Context(), commands.Work{Title: "jr-abc"})
+			pass(time.Second)
+			e.Notify("exit", nil)
+			<-e.Done()
+			if s := e.State(); s.FindWork("jr-abc") == nil || !s.FindWork("jr-abc").Ended {
+				t.Error(s.String())
+			}
+			r.exit(t, 1)
+			e.Close()
+		})
+	})
 	for name, options := range map[string]lsptest.Options{
 		"the client refuses":        {RefuseProgress: true},
 		"no progress in the client": {Capabilities: without("window.workDoneProgress")},

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"juliahub-lsp/internal/atomicfile"
+
+	"juliahub-lsp/jobapi"
 )
 
 // The budget of status requests per user and server and hour.
@@ -21,9 +23,9 @@ const (
 	budgetLimit = 600
 )
 
-// quietMost is the longest that a server may silence us for: longer ones come
-// from a mistake, or from a clock that was set back.
-const quietMost = 24 * time.Hour
+// quietMost is the longest that a server may silence us for, also when the clock
+// was set back since.
+const quietMost = jobapi.MostQuiet
 
 // diary is what the lead remembers of the requests to one server, also for the
 // next lead: a file with a line for each, beside the lead's lock.
