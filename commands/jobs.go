@@ -82,7 +82,7 @@ func (s *Session) jobOfArgs(in Input) (track.Record, error) {
 
 // readLedger makes the records of other processes known, where no tracker does.
 func (s *Session) readLedger() {
-	if _, err := s.ledger.Scan(time.Now()); err != nil {
+	if err := s.ledger.Read(time.Now()); err != nil {
 		s.log.Warn("cannot read the submission records", "error", err)
 	}
 }

@@ -2,6 +2,8 @@ package commands_test
 
 import (
 	"context"
+	"os"
+	"strings"
 	"testing"
 
 	"juliahub-lsp/commands"
@@ -54,4 +56,48 @@ func TestReadersShowTheProgress(t *testing.T) {
 	// Its log begins behind what was said so far.
 	_, later := w.session()
 	shows(later, 50)
+}
+
+// TestForgottenJobs: what was shown of jobs goes with their records, whoever
+// notices first that these are gone.
+func TestForgottenJobs(t *testing.T) {
+	for name, asks := range map[string]bool{"noticed by the tracker": false, "noticed by a command": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, emulator.Config{Simulate: func(ctx context.Context, _ *emulator.Stage) error {
+				<-ctx.Done()
+				return context.Cause(ctx)
+			}})
+			s, ui := w.session()
+			for _, file := range []string{"a.jl", "b.jl", "c.jl", "d.jl", "e.jl"} { // two more than have a progress each
+				if _, err := s.SubmitScript(t.Context(), script(w.write(file, file+"()\n"), commands.SubmitArgs{Wait: true})); err != nil {
+					t.Fatal(err)
+				}
+			}
+			open := func() (n int) {
+				for _, task := range ui.tasks {
+					if strings.HasPrefix(task.work.Title, "JuliaHub") && len(task.ended) == 0 {
+						n++
+					}
+				}
+				return n
+			}
+			ui.await("the progress of all", func() bool { return open() == 4 && len(ui.problems) == 5 })
+			if err := os.RemoveAll(w.state); err != nil {
+				t.Fatal(err)
+			}
+			if asks {
+				if _, err := s.ListSubmissions(t.Context(), commands.Input{Args: &commands.ListArgs{}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ui.await("nothing to be shown any more", func() bool {
+				for _, problems := range ui.problems {
+					if len(problems) > 0 {
+						return false
+					}
+				}
+				return open() == 0
+			})
+		})
+	}
 }

@@ -133,6 +133,7 @@ func (s *Session) gone(submission string) {
 	if v.lapse != nil {
 		v.lapse()
 	}
+	s.showMany(submission, false)
 	s.showProblems(v.told.File, v.told.URI)
 }
 

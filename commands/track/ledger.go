@@ -38,6 +38,7 @@ type Ledger struct {
 	mu      sync.Mutex // guards what follows
 	scanned time.Time  // mtime of the directory at the last scan
 	corrupt []string   // files set aside and not yet told
+	untold  []string   // submissions that changed, as Read has seen, and no Scan has returned yet
 }
 
 // stamp tells whether a file is still the one that was read: an atomic write
@@ -233,12 +234,34 @@ func (l *Ledger) Count(want func(*Record) bool) int {
 }
 
 // Scan reads what other processes changed and returns the submissions whose
-// records are new, changed or gone. It costs one stat when nothing did.
+// records are new, changed or gone since the last Scan. It costs one stat when
+// nothing did.
 func (l *Ledger) Scan(now time.Time) (changed []string, err error) {
+	changed, err = l.read(now)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	changed = append(changed, l.untold...)
+	l.untold = nil
+	return changed, err
+}
+
+// Read is Scan for those who want to know the records and have nobody to tell
+// what changed: the next Scan returns that, too.
+func (l *Ledger) Read(now time.Time) error {
+	changed, err := l.read(now)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.untold = append(l.untold, changed...)
+	slices.Sort(l.untold)
+	l.untold = slices.Compact(l.untold)
+	return err
+}
+
+func (l *Ledger) read(now time.Time) (changed []string, err error) {
 	dir := filepath.Join(l.dir, "records")
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return l.forget(nil), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look at the submission records: %w", err)
@@ -254,6 +277,9 @@ func (l *Ledger) Scan(now time.Time) (changed []string, err error) {
 	}
 	seen := map[string]bool{}
 	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".tmp-") {
+			l.sweep(e, now)
+		}
 		id, ok := strings.CutSuffix(e.Name(), ".json")
 		if !ok || !validID(id) {
 			continue
@@ -268,6 +294,14 @@ func (l *Ledger) Scan(now time.Time) (changed []string, err error) {
 		l.setLastScan(info.ModTime())
 	}
 	return changed, nil
+}
+
+// sweep removes what a process that was killed while it wrote a record left
+// behind. Writing one takes no hour.
+func (l *Ledger) sweep(e fs.DirEntry, now time.Time) {
+	if info, err := e.Info(); err == nil && now.Sub(info.ModTime()) > time.Hour {
+		_ = os.Remove(filepath.Join(l.dir, "records", e.Name()))
+	}
 }
 
 func (l *Ledger) lastScan() time.Time {
