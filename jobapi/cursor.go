@@ -28,18 +28,23 @@ type LogPosition struct {
 	AfterMark []uint64 `json:"afterMark,omitempty"`
 	MarkLost  bool     `json:"markLost,omitempty"` // AfterMark are only the last of them
 
+	// Recent are the checksums of the last messages with ids, for servers whose
+	// "what follows" begins with what was asked about, or goes back a little.
+	Recent []uint64 `json:"recent,omitempty"`
+
 	// Partial says that the log's beginning was not to be had: Count counts from
 	// the first message that was.
 	Partial bool `json:"partial,omitempty"`
 }
 
 func (p LogPosition) clone() LogPosition {
-	p.AfterOffset, p.AfterMark = slices.Clone(p.AfterOffset), slices.Clone(p.AfterMark)
+	p.AfterOffset, p.AfterMark, p.Recent = slices.Clone(p.AfterOffset), slices.Clone(p.AfterMark), slices.Clone(p.Recent)
 	return p
 }
 
 const (
 	ringSize  = 1 << 16 // messages known by their ids: some MB
+	recentOf  = 16      // messages with ids that a position still knows: a position is written often
 	afterSize = 1 << 13 // messages remembered behind a place, and at the end of what was emitted
 )
 
@@ -70,6 +75,9 @@ func newCursor(from *LogPosition) *cursor {
 	if from != nil {
 		c.pos = from.clone()
 		c.end = slices.Clone(from.AfterMark)
+		for _, sum := range from.Recent {
+			c.keep(sum)
+		}
 	}
 	return c
 }
@@ -271,6 +279,10 @@ func (c *cursor) remember(m LogMessage) {
 	c.end = append(c.end, sum)
 	if m.EventID != "" {
 		c.keep(sum)
+		if len(p.Recent) == recentOf {
+			p.Recent = slices.Delete(p.Recent, 0, 1)
+		}
+		p.Recent = append(p.Recent, sum)
 	} else if c.paging {
 		c.both[sum]++
 	}

@@ -29,6 +29,7 @@ type fakeLog struct {
 	step  int    // messages that come with every look
 	total int
 	hold  int // message before which a WebSocket falls silent; 0 = none
+	again int // messages up to the asked place that come again
 
 	mu      sync.Mutex // guards what follows
 	written int
@@ -116,7 +117,7 @@ func (l *fakeLog) serveLogs(w http.ResponseWriter, r *http.Request) {
 	}
 	from, to := max(0, n-page), n
 	if id := r.FormValue("event_id"); r.FormValue("start_time") != "" {
-		from = l.find(id)
+		from = max(0, l.find(id)-l.again)
 		to = min(n, from+page)
 	} else if r.FormValue("end_time") != "" {
 		to = max(0, l.find(id)-1)
@@ -161,7 +162,7 @@ func (l *fakeLog) serveSocket(w http.ResponseWriter, r *http.Request) {
 	if offset := r.FormValue("offset"); offset == "0" || l.deaf {
 		from = 0
 	} else if offset != "" {
-		from = l.find(offset)
+		from = max(0, l.find(offset)-l.again)
 	}
 	send := func(text string) bool { return conn.Write(r.Context(), websocket.MessageText, []byte(text)) == nil }
 	for sent := 0; ; {
@@ -297,8 +298,15 @@ func TestLogStreamLost(t *testing.T) {
 // process, after every few lines.
 func TestLogStreamRestarts(t *testing.T) {
 	for _, style := range []string{"whole", "odd", "some", "some odd", "no times"} {
-		for name, l := range map[string]*fakeLog{"by WebSocket": {page: 50, step: 13}, "by polling": {page: 50, step: 13, noWS: 404}} {
-			if style == "no times" && l.noWS != 0 {
+		for name, l := range map[string]*fakeLog{
+			"by WebSocket": {page: 50, step: 13}, "by polling": {page: 50, step: 13, noWS: 404},
+			"by WebSocket, from the last one on": {page: 50, step: 13, again: 1}, "by polling, from the last one on": {page: 50, step: 13, again: 1, noWS: 404},
+			"by WebSocket, from before": {page: 50, step: 13, again: 9}, "by polling, from before": {page: 50, step: 13, again: 9, noWS: 404},
+		} {
+			switch {
+			case style == "no times" && l.noWS != 0:
+				continue
+			case strings.HasPrefix(style, "some") && l.again > 1: // what has no id and comes out of turn is news
 				continue
 			}
 			t.Run(style+" "+name, func(t *testing.T) {
