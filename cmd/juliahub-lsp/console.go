@@ -62,7 +62,7 @@ func (c *console) Begin(_ context.Context, work commands.Work) commands.Task {
 	t := &consoleTask{c: c, work: work}
 	t.Report(work.Message, 0)
 	if !c.bar {
-		c.println(joinNonEmpty(": ", work.Title, work.Message))
+		c.println(plain(joinNonEmpty(": ", work.Title, work.Message)))
 	}
 	return t
 }
@@ -104,7 +104,7 @@ func (c *console) Ask(_ context.Context, level commands.Level, text string, answ
 }
 
 // ShowFile says where the file is.
-func (c *console) ShowFile(_ context.Context, path string) { c.println(path) }
+func (c *console) ShowFile(_ context.Context, path string) { c.println(plain(path)) }
 
 // ShowText hands the document to whoever runs the command.
 func (c *console) ShowText(_ context.Context, name, text string) { c.text(name, text) }

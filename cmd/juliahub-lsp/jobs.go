@@ -355,7 +355,7 @@ type table struct {
 
 func (w work) table(headings ...string) *table {
 	t := &table{w: w.t.out}
-	if f, ok := w.t.out.(*os.File); ok && len(headings) > 0 && isTerminal(f) {
+	if f, ok := w.t.outFile(); ok && len(headings) > 0 && isTerminal(f) {
 		t.cut = terminalWidth(f)
 	}
 	t.tab = tabwriter.NewWriter(&t.out, 0, 0, 2, ' ', 0)

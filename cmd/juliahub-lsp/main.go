@@ -36,6 +36,16 @@ type terminal struct {
 	lookupEnv func(string) (string, bool)
 }
 
+// outFile returns the file behind out, if it is one.
+func (t terminal) outFile() (*os.File, bool) {
+	out := t.out
+	if r, ok := out.(*results); ok {
+		out = r.WriteCloser
+	}
+	f, ok := out.(*os.File)
+	return f, ok
+}
+
 // env returns a variable's value, "" when it is not set.
 func (t terminal) env(name string) string {
 	value, _ := t.lookupEnv(name)

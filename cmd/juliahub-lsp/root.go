@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -36,9 +39,14 @@ func (e *statusError) Error() string { return e.message }
 // run carries out one command line and returns the exit status. Errors are
 // rendered here and nowhere else.
 func run(ctx context.Context, args []string, t terminal) int {
+	out := &results{WriteCloser: t.out}
+	t.out = out
 	root := newRoot(t)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		err = out.lost()
+	}
 	if err == nil {
 		return statusDone
 	}
@@ -60,6 +68,35 @@ func run(ctx context.Context, args []string, t terminal) int {
 		fmt.Fprintf(t.err, "juliahub-lsp: %v\n", err)
 		return statusFailed
 	}
+}
+
+// results is standard output. It remembers what could not be printed: whoever
+// redirects results into a file on a full disk must not be told that all is well.
+type results struct {
+	io.WriteCloser
+
+	mu  sync.Mutex // guards err
+	err error
+}
+
+func (r *results) Write(data []byte) (int, error) {
+	n, err := r.WriteCloser.Write(data)
+	if err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.err = err
+	}
+	return n, err
+}
+
+// lost returns why results are missing. A reader who has gone has had enough.
+func (r *results) lost() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil || errors.Is(r.err, syscall.EPIPE) || errors.Is(r.err, os.ErrClosed) || errors.Is(r.err, io.ErrClosedPipe) {
+		return nil
+	}
+	return fmt.Errorf("print the result: %w", r.err)
 }
 
 func newRoot(t terminal) *cobra.Command {
