@@ -430,6 +430,9 @@ func (s *Session) outcome(f *flight, err error) string {
 	name := filepath.Base(f.request.key())
 	if err == nil {
 		r, _ := s.ledger.Get(f.id)
+		if r.Job == "" { // it could not be written down, as was said
+			return "submitted"
+		}
 		if !quiet && f.request.in.Show {
 			s.cfg.UI.Say(s.ctx, Info, fmt.Sprintf("%s was submitted to JuliaHub as %s.", name, r.Job))
 		}

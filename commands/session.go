@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -154,6 +155,8 @@ func New(cfg Config) (*Session, error) {
 		Ended:    s.jobEnded,
 		Corrupt:  s.sayCorrupt,
 		NoLocks:  s.sayNoLocks,
+
+		Unwritten: s.sayUnwritten,
 	})
 	return s, nil
 }
@@ -348,6 +351,16 @@ func (s *Session) sayCorrupt(files []string) {
 	s.cfg.UI.Say(s.ctx, Warning, fmt.Sprintf(
 		"%d record(s) of earlier submissions could not be read and were set aside in %s; all others are fine.",
 		len(files), filepath.Dir(files[0])))
+}
+
+// sayUnwritten tells of a full disk, as it mostly is.
+func (s *Session) sayUnwritten(err error) {
+	var cause error = err
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		cause = errno
+	}
+	s.cfg.UI.Say(s.ctx, Warning, fmt.Sprintf("What becomes of your jobs cannot be written down in %s: %v. Until it can, what is shown of them is old. The jobs go on.",
+		s.ledger.Dir(), cause))
 }
 
 func (s *Session) sayNoLocks(err error) {

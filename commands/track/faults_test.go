@@ -2,12 +2,14 @@ package track
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -64,6 +66,46 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantLines(t, dir, 30)
+}
+
+// TestUnwrittenRecords: that the records cannot be written is told once, and
+// again when it happens again.
+func TestUnwrittenRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, f := NewLedger(t.TempDir()), &fakeServer{page: 10}
+		// A name with no room for that of a file which is to take its place.
+		r := testRecord(strings.Repeat("a", 248), time.Now())
+		r.Version = recordVersion
+		data, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(l.Dir(), "records"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(l.path(r.Submission), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f.jobs = []*jobapi.Job{{ID: r.Job, Status: jobapi.Running}}
+		var told []error
+		tr, stop := tracking(t, l, f, func(cfg *Config) { cfg.Unwritten = func(err error) { told = append(told, err) } })
+		pass(10 * time.Minute)
+		stop()
+		if len(told) != 1 {
+			t.Errorf("told %v", told)
+		}
+		other := testRecord(testID, time.Now())
+		if err := l.Create(other); err != nil {
+			t.Fatal(err)
+		}
+		running := func(r *Record) { r.Status = "Running" }
+		if !tr.change(other.Submission, running) || tr.change(r.Submission, running) || len(told) != 1 {
+			t.Errorf("another one can be written: told %v", told)
+		}
+		if !tr.change(r.Submission, func(*Record) {}) || tr.change(r.Submission, running) || len(told) != 2 {
+			t.Errorf("told %v", told)
+		}
+	})
 }
 
 // TestEndOnAFullDisk: the diagnostics of a job do not wait for room for its log,

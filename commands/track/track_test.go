@@ -189,6 +189,8 @@ func tracking(t *testing.T, l *Ledger, f *fakeServer, change ...func(*Config)) (
 		Ended:    func(context.Context, Record, []jobapi.LogMessage) error { return nil },
 		Corrupt:  func(files []string) { t.Errorf("corrupt: %v", files) },
 		NoLocks:  func(err error) { t.Error(err) },
+
+		Unwritten: func(err error) { t.Error(err) },
 	}
 	for _, f := range change {
 		f(&cfg)

@@ -49,6 +49,9 @@ type Config struct {
 	Ended func(ctx context.Context, r Record, log []jobapi.LogMessage) error
 	// Corrupt tells of records that could not be read.
 	Corrupt func(files []string)
+	// Unwritten tells that what happens to jobs cannot be written down, once until
+	// it can be again.
+	Unwritten func(err error)
 	// NoLocks tells that the file system cannot lock: this process only reads.
 	NoLocks func(err error)
 
@@ -86,6 +89,10 @@ type Tracker struct {
 	again atomic.Bool
 	leads atomic.Bool // what Leads tells
 	wg    sync.WaitGroup
+
+	// unwritten is the submission of which Unwritten told, until its record is
+	// written. That another's changes can be is no sign: most change nothing.
+	unwritten atomic.Pointer[string]
 
 	// What follows belongs to the loop.
 	release func() // of the lead; nil = reader
@@ -766,7 +773,13 @@ func (t *Tracker) killWished(ctx context.Context, client Client, records []*Reco
 func (t *Tracker) change(submission string, change func(*Record)) bool {
 	if _, err := t.cfg.Ledger.Update(submission, change); err != nil {
 		t.cfg.Logger.Warn("cannot write a submission record", "submission", submission, "error", err)
+		if !errors.Is(err, ErrNoRecord) && t.unwritten.CompareAndSwap(nil, &submission) {
+			t.cfg.Unwritten(err)
+		}
 		return false
+	}
+	if told := t.unwritten.Load(); told != nil && *told == submission {
+		t.unwritten.Store(nil)
 	}
 	t.cfg.Changed(submission)
 	return true
