@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -272,6 +273,12 @@ func (s *Session) target(in Input) (*Document, error) {
 func textOf(d *Document) (string, error) {
 	text := d.Text
 	if !d.Open && d.Path != "" {
+		switch info, err := os.Stat(d.Path); {
+		case errors.Is(err, fs.ErrNotExist):
+			return "", argumentError("there is no file %s: save it, or pass {\"uri\": …} of another script", d.Path)
+		case err == nil && !info.Mode().IsRegular(): // a pipe might be read for ever
+			return "", argumentError("%s is no file that can be submitted", d.Path)
+		}
 		data, err := os.ReadFile(d.Path)
 		if err != nil {
 			return "", fmt.Errorf("read the script: %w", err)

@@ -84,6 +84,24 @@ func TestStoryWithoutACapability(t *testing.T) {
 	}
 }
 
+// Kinds of actions are announced to a client that knows kinds.
+func TestActionKindsAreAnnounced(t *testing.T) {
+	t.Parallel()
+	for _, caps := range []map[string]any{everything(), lacking(everything(), "textDocument.codeAction.codeActionLiteralSupport"), {}} {
+		d := newDesk(t, nil)
+		var result struct {
+			Capabilities struct{ CodeActionProvider any }
+		}
+		e := d.connect(lsptest.Options{})
+		e.Call("initialize", map[string]any{"processId": nil, "capabilities": caps}, &result)
+		knows := capability(caps, "textDocument.codeAction.codeActionLiteralSupport") != nil
+		if got := result.Capabilities.CodeActionProvider; (got == true) == knows || got == nil {
+			t.Errorf("knows kinds: %t, told %v", knows, got)
+		}
+		e.Shutdown()
+	}
+}
+
 // journey goes from opening the files to a result, and to a failing line.
 func journey(t *testing.T, caps map[string]any) {
 	release := make(chan struct{})

@@ -165,9 +165,7 @@ func (s *Server) answerInitialize() *protocol.InitializeResult {
 				Change:    ptr(protocol.TextDocumentSyncKindIncremental),
 				Save:      &protocol.SaveOptions{IncludeText: ptr(false)},
 			},
-			CodeActionProvider: &protocol.CodeActionOptions{
-				CodeActionKinds: []protocol.CodeActionKind{kindJob, protocol.CodeActionKindQuickFix},
-			},
+			CodeActionProvider: s.codeActionProvider(),
 			HoverProvider:      protocol.Boolean(true),
 			CompletionProvider: &protocol.CompletionOptions{TriggerCharacters: []string{"/", `"`, "."}},
 			CodeLensProvider:   &protocol.CodeLensOptions{ResolveProvider: ptr(false)},
@@ -186,6 +184,15 @@ func (s *Server) answerInitialize() *protocol.InitializeResult {
 		},
 	}
 	return result
+}
+
+// codeActionProvider says which kinds of actions there are, to a client that
+// knows kinds.
+func (s *Server) codeActionProvider() protocol.CodeActionProvider {
+	if !s.caps.actionLiterals {
+		return protocol.Boolean(true)
+	}
+	return &protocol.CodeActionOptions{CodeActionKinds: []protocol.CodeActionKind{kindJob, protocol.CodeActionKindQuickFix}}
 }
 
 // initialized is the client's leave to speak: what was parked goes out, and

@@ -93,6 +93,15 @@ func (d *desk) read(name string) string {
 // editor starts a server and an editor on the project.
 func (d *desk) editor(options lsptest.Options) *lsptest.Editor {
 	d.t.Helper()
+	e := d.connect(options)
+	e.Initialize()
+	e.Notify("initialized", map[string]any{})
+	return e
+}
+
+// connect starts a server and an editor that has said nothing yet.
+func (d *desk) connect(options lsptest.Options) *lsptest.Editor {
+	d.t.Helper()
 	options.Folders = []string{(&url.URL{Scheme: "file", Path: filepath.ToSlash(d.dir)}).String()}
 	ours, theirs := net.Pipe()
 	logger := slog.New(slog.NewTextHandler(d.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -111,7 +120,7 @@ func (d *desk) editor(options lsptest.Options) *lsptest.Editor {
 		defer close(done)
 		_, _ = server.Serve(context.Background(), ours)
 	}()
-	e := lsptest.Open(d.t, theirs, options)
+	e := lsptest.Connect(d.t, theirs, options)
 	d.t.Cleanup(func() {
 		e.Close()
 		<-done
@@ -390,9 +399,20 @@ func TestStoryErrors(t *testing.T) {
 		{"juliahub.submitScript", map[string]any{"uri": uri, "profile": "none such"}},
 		{"juliahub.cancelJob", map[string]any{"uri": uri}},
 		{"juliahub.submitScript", map[string]any{"uri": "vscode-remote://ssh-remote%2Bx/home/a.jl"}},
+		{"juliahub.submitScript", map[string]any{"uri": uri + "x"}},
+		{"juliahub.submitScript", map[string]any{"uri": strings.Replace(uri, "pi.jl", "none.jl", 1)}},
+		{"juliahub.submitScript", map[string]any{"uri": d.file("dir.jl/x", "")[:len(d.file("dir.jl/x", ""))-2]}},
+		{"juliahub.submitScript", map[string]any{"uri": uri, "settings": map[string]any{"ncpus": 2}}},
+		{"juliahub.submitScript", map[string]any{"uri": uri, "settings": map[string]any{"ncpu": "many"}}},
+		{"juliahub.submitScript", map[string]any{"uri": uri, "settings": []any{1}}},
+		{"juliahub.submitScript", map[string]any{"uri": uri, "wait": "yes"}},
+		{"juliahub.extendJob", map[string]any{"job": "jr-abc", "hours": 1.5}},
+		{"juliahub.extendJob", map[string]any{"job": "jr-abc", "hours": -1}},
+		{"juliahub.logs", map[string]any{"job": "../../etc"}},
+		{"juliahub.logs", map[string]any{"submission": "none"}},
 	} {
 		var failed *lsptest.Error
-		if err := e.TryExecute(c.command, c.arg, nil); !errors.As(err, &failed) || failed.Code == 0 || len(strings.Fields(failed.Message)) < 4 {
+		if err := e.TryExecute(c.command, c.arg, nil); !errors.As(err, &failed) || failed.Code != -32602 || len(strings.Fields(failed.Message)) < 4 {
 			t.Errorf("%s %v: %v", c.command, c.arg, err)
 		}
 	}

@@ -492,6 +492,12 @@ func TestStoryNames(t *testing.T) {
 			if got := <-jobs; got.code != "2\n" {
 				t.Errorf("%s: sent %+v", uri, got)
 			}
+			var preview commands.JobPreview // the same file by its other names
+			for _, other := range []string{plain, "file://" + all.String(), strings.Replace(plain, "file://", "file://localhost", 1)} {
+				if e.Execute("juliahub.previewJob", map[string]any{"uri": other, "wait": true}, &preview); preview.Code != "2\n" || len(preview.Unsaved) != 1 {
+					t.Errorf("%s is not %s: %+v", other, uri, preview)
+				}
+			}
 			e.Await(hasCode(uri, "job-completed"))
 			e.AwaitLens(uri, "✓ Completed")
 			var job commands.Job
@@ -752,6 +758,56 @@ func TestStoryCancelledRequest(t *testing.T) {
 		e.Await(lsptest.JobIn(end))
 		if n := d.counted("POST /juliaruncloud/submit_job"); (n == 0) != (end == "cancelled") {
 			t.Errorf("%s: sent %d times", path, n)
+		}
+		e.Shutdown()
+	}
+}
+
+// However the connection ends, an upload ends with it, and nothing of it is left.
+func TestStoryEndsWhileUploading(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*lsptest.Editor){
+		"by the book":      func(e *lsptest.Editor) { e.Shutdown() },
+		"without shutdown": func(e *lsptest.Editor) { e.Notify("exit", nil) },
+		"input closed":     func(e *lsptest.Editor) { e.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, nil)
+			d.file("Project.toml", "[deps]\n")
+			d.file("Manifest.toml", "")
+			uri := d.file("pi.jl", "1\n")
+			if err := d.hub.Inject(emulator.Fault{Kind: emulator.FaultLatency, Method: "PUT", Delay: time.Hour, Times: -1}); err != nil {
+				t.Fatal(err)
+			}
+			e := d.editor(lsptest.Options{Capabilities: plugin()})
+			e.OpenBuffer(uri, "julia", "1\n")
+			e.Execute("juliahub.submitAppBundle", map[string]any{"uri": uri}, nil)
+			e.Await(lsptest.JobIn("uploading"))
+			end(e)
+			again := d.editor(lsptest.Options{Capabilities: plugin()})
+			again.Await(lsptest.JobIn("cancelled"))
+			if n := d.counted("POST /juliaruncloud/submit_job"); n > 0 {
+				t.Errorf("sent %d times", n)
+			}
+			again.Shutdown()
+		})
+	}
+}
+
+// A place that there is not is nothing to fail about.
+func TestStoryPlacesBeyond(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, nil)
+	d.file("Project.toml", "[deps]\n")
+	for name, text := range map[string]string{"JuliaHub.toml": "[profile.small]\nncpu = 2\n", ".juliabundleignore": "*.log\nda"} {
+		uri := d.file(name, text)
+		e := d.editor(lsptest.Options{})
+		e.OpenBuffer(uri, "plaintext", text)
+		for _, place := range [][2]int{{0, 0}, {0, 1 << 40}, {1, 1}, {99, 0}, {1 << 40, 1 << 40}, {-1, -1}, {1, -7}} {
+			hoverText(e, uri, place[0], place[1])
+			labels(e, uri, place[0], place[1])
+			e.Actions(uri, between(place[0], place[1], place[1], place[0]), nil)
 		}
 		e.Shutdown()
 	}
