@@ -30,6 +30,28 @@ func TestStoryErrorCodes(t *testing.T) {
 		}
 		e.Shutdown()
 	})
+	t.Run("a job that has ended", func(t *testing.T) {
+		t.Parallel()
+		d := newDesk(t, nil)
+		uri := d.file("pi.jl", "1\n")
+		e := d.editor(lsptest.Options{})
+		e.Execute("juliahub.submitScript", map[string]any{"uri": uri, "wait": true}, nil)
+		e.Await(hasCode(uri, "job-completed"))
+		for _, command := range []string{"juliahub.cancelJob", "juliahub.extendJob"} {
+			if got := code(e, command, map[string]any{"uri": uri, "wait": true}); got != 1 {
+				t.Errorf("%s: code %d", command, got)
+			}
+		}
+		if got := code(e, "juliahub.submitScript", map[string]any{"uri": uri, "wait": true, "settings": map[string]any{"ncpu": 4000}}); got != 2 {
+			t.Errorf("no such node: code %d", got)
+		}
+		for _, command := range []string{"juliahub.logs", "juliahub.openJob"} { // of what was not submitted
+			if got := code(e, command, map[string]any{"uri": uri, "wait": true}); got != 1 {
+				t.Errorf("%s: code %d", command, got)
+			}
+		}
+		e.Shutdown()
+	})
 	t.Run("a token that the server does not take", func(t *testing.T) {
 		t.Parallel()
 		d := newDesk(t, nil)

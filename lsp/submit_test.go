@@ -301,12 +301,7 @@ func TestStoryNoCommandWaits(t *testing.T) {
 // unsaved ones as shown, with their file's mark, and files that were never saved.
 func TestStoryBundleOfDocuments(t *testing.T) {
 	t.Parallel()
-	bundles := make(chan map[string]string, 4)
-	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
-		files, err := filesOf(s.Bundle)
-		bundles <- files
-		return err
-	})
+	d, bundles := bundling(t)
 	d.file("Project.toml", "[deps]\n")
 	d.file("Manifest.toml", "")
 	text := map[string]string{ // on disk
@@ -381,12 +376,7 @@ func TestStoryBundleOfDocuments(t *testing.T) {
 // The text of a package that travels along from elsewhere goes as it is shown, too.
 func TestStoryUnsavedPackage(t *testing.T) {
 	t.Parallel()
-	bundles := make(chan map[string]string, 4)
-	d := newDesk(t, func(_ context.Context, s *emulator.Stage) error {
-		files, err := filesOf(s.Bundle)
-		bundles <- files
-		return err
-	})
+	d, bundles := bundling(t)
 	const uuid = "1a0b5c1e-3d7f-4f0a-8c2d-0f6f3a1b2c4d"
 	d.file("proj/Project.toml", "[deps]\nNear = \""+uuid+"\"\n")
 	d.file("proj/Manifest.toml", "julia_version = \"1.9.4\"\nmanifest_format = \"2.0\"\n[[deps.Near]]\npath = \"../near\"\nuuid = \""+uuid+"\"\nversion = \"0.1.0\"\n")
@@ -406,6 +396,17 @@ func TestStoryUnsavedPackage(t *testing.T) {
 		t.Errorf("the bundle holds %q", files)
 	}
 	e.Shutdown()
+}
+
+// bundling is a desk whose jobs tell which files their bundle holds.
+func bundling(t *testing.T) (*desk, <-chan map[string]string) {
+	t.Helper()
+	bundles := make(chan map[string]string, 4)
+	return newDesk(t, func(_ context.Context, s *emulator.Stage) error {
+		files, err := filesOf(s.Bundle)
+		bundles <- files
+		return err
+	}), bundles
 }
 
 // filesOf reads a bundle.
