@@ -26,7 +26,7 @@ func (s *Server) codeLens(_ context.Context, w *world, p *codeLensParams) (any, 
 	switch {
 	case !w.settings.flag(true, "codeLens", "enabled"):
 	case w.isJulia(uri):
-		above.script(w, uri)
+		above.script(uri)
 	default:
 		above.ignore(uri)
 	}
@@ -67,7 +67,7 @@ func columnsOf(line string, enc encoding) []uint32 {
 	return append(columns, uint32(columnAt(line, len(line), enc)))
 }
 
-func (l *lenses) script(w *world, uri string) {
+func (l *lenses) script(uri string) {
 	l.add("▶ Submit", "juliahub.submitScript", map[string]any{"uri": uri})
 	if !isUntitled(uri) {
 		l.add("▶ Appbundle", "juliahub.submitAppBundle", map[string]any{"uri": uri})
@@ -76,7 +76,7 @@ func (l *lenses) script(w *world, uri string) {
 	if !ok {
 		return
 	}
-	l.s.followFailure(w, &job)
+	l.s.followFailure(&job)
 	l.job(job, time.Now())
 }
 
@@ -113,17 +113,15 @@ func (l *lenses) job(job commands.Job, now time.Time) {
 	}
 }
 
-// followFailure moves the place of a failure to where its line is in the text
-// of now, as the diagnostic does; a line that was changed is no place any more.
-func (s *Server) followFailure(w *world, job *commands.Job) {
-	at := job.FailedAt
-	if at == nil || at.Path != cmp.Or(job.File, job.URI) || job.State != commands.StateFailed {
-		return
-	}
-	failed := commands.Problem{Line: at.Line, EndLine: at.Line, WholeLine: true, Submission: job.Submission}
-	moved := s.session.Remap(at.Path, s.placeIn(w, at.Path).text, []commands.Problem{failed}, nil)
-	if job.FailedAt = nil; len(moved) == 1 {
-		job.FailedAt = &commands.Spot{Path: at.Path, Line: moved[0].Line}
+// followFailure moves the place of a failure to where its diagnostic is by now;
+// a line that was changed is no place any more.
+func (s *Server) followFailure(job *commands.Job) {
+	if at := job.FailedAt; at != nil {
+		if line, ok := s.diagnostics.failingLine(at.Path, job.Submission); ok && line >= 0 {
+			job.FailedAt = &commands.Spot{Path: at.Path, Line: line}
+		} else if ok {
+			job.FailedAt = nil
+		}
 	}
 }
 

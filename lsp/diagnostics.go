@@ -36,10 +36,49 @@ type publisher struct {
 	mu       sync.Mutex // guards what follows
 	problems map[string][]commands.Problem
 	dirty    map[string]bool
-	pending  bool // a timer is about to stir
+	pending  bool               // a timer is about to stir
+	failing  map[string]failing // by path: where the file's job failed, as last published
 
 	// sent is the loop's own: what the editor shows, by path.
 	sent map[string]publication
+}
+
+// failing is the line of a failure in the text of now; -1 = that was changed.
+type failing struct {
+	submission string
+	line       int
+}
+
+// codeFailed is the code of the problem at a failing line.
+const codeFailed = "job-failed"
+
+// noteFailing remembers where the failure of a file is in the text of now.
+func (p *publisher) noteFailing(path string, problems, moved []commands.Problem) {
+	isFailure := func(problem commands.Problem) bool { return problem.Code == codeFailed && problem.Submission != "" }
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.failing, path)
+	at := slices.IndexFunc(problems, isFailure)
+	if at < 0 {
+		return
+	}
+	now := failing{problems[at].Submission, -1}
+	if i := slices.IndexFunc(moved, isFailure); i >= 0 {
+		now.line = moved[i].Line
+		if moved[i].Message != problems[at].Message { // it was not found, and says so
+			now.line = problems[at].Line
+		}
+	}
+	p.failing[path] = now
+}
+
+// failingLine returns where the failure of a file was when its diagnostics were
+// last published; false if it is not among these.
+func (p *publisher) failingLine(path, submission string) (line int, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f, ok := p.failing[path]
+	return f.line, ok && f.submission == submission
 }
 
 type publication struct {
@@ -50,6 +89,7 @@ type publication struct {
 func (p *publisher) init(s *Server) {
 	p.s, p.wake = s, make(chan struct{}, 1)
 	p.problems, p.dirty, p.sent = map[string][]commands.Problem{}, map[string]bool{}, map[string]publication{}
+	p.failing = map[string]failing{}
 }
 
 // replace replaces all problems of a file; it does not wait.
@@ -150,7 +190,9 @@ func (p *publisher) publish(path string) {
 		shown = false
 	}
 	list := []protocol.Diagnostic{}
-	for _, problem := range p.s.session.Remap(path, place.text, problems, p.s.textOf) {
+	moved := p.s.session.Remap(path, place.text, problems, p.s.textOf)
+	p.noteFailing(path, problems, moved)
+	for _, problem := range moved {
 		list = append(list, p.s.diagnostic(place, problem))
 	}
 	for _, found := range p.s.advice.of(path) {
