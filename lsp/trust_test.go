@@ -149,6 +149,29 @@ func TestStoryServerOfAProject(t *testing.T) {
 	}
 }
 
+// A project may name the user's own server: that is no question, and a preview
+// says what a job costs there.
+func TestStoryOwnServerOfAProject(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, quick)
+	d.file("JuliaHub.toml", "server = \""+d.env["JULIA_PKG_SERVER"]+"\"\n")
+	uri := d.file("run.jl", "1\n")
+	e := d.editor(lsptest.Options{Capabilities: plugin()})
+	e.OpenBuffer(uri, "julia", "1\n")
+	var preview commands.JobPreview
+	e.Execute("juliahub.previewJob", map[string]any{"uri": uri, "wait": true}, &preview)
+	if preview.Node == "" || preview.PricePerHour == 0 || preview.MostCost == 0 {
+		t.Errorf("%+v", preview)
+	}
+	var sub commands.Submission
+	e.Do(uri, "Submit as script", &sub)
+	e.Await(inState(sub, "completed"))
+	if q := e.State().Questions; len(q) > 0 {
+		t.Errorf("asked %+v", q)
+	}
+	e.Shutdown()
+}
+
 // What a link or a path package brings in from outside is asked for once for
 // each of them, secrets from there are refused, and what is in a workspace folder
 // is no question.
