@@ -18,7 +18,9 @@ func gitHead(dir string) (branch, commit string) {
 	if !isRef {
 		return "", head
 	}
-	branch = strings.TrimPrefix(ref, "refs/heads/")
+	if branch = strings.TrimPrefix(ref, "refs/heads/"); branch == ".invalid" {
+		return "", "" // git keeps its refs in another form, and says so in this way
+	}
 	for _, base := range []string{git, common} {
 		if commit = readLine(filepath.Join(base, filepath.FromSlash(ref))); commit != "" {
 			return branch, commit

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -479,6 +480,105 @@ func TestStoryPreview(t *testing.T) {
 		if n > 0 && !strings.HasSuffix(path, "/app/config/nodespecs/info") {
 			t.Errorf("%s was asked %d times", path, n)
 		}
+	}
+	e.Shutdown()
+}
+
+// A job's name is filled in with what there is: of git's files in each of their
+// forms, and of nothing where there is none.
+func TestStoryAlias(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, quick)
+	uri := d.file("work/run.jl", "1\n")
+	d.file("JuliaHub.toml", "default-profile = \"p\"\n[profile.p]\nalias = \"a {file} ({branch}) {commit} {profile} {x} {\"\n")
+	e := d.editor(lsptest.Options{})
+	const commit = "0123456789abcdef0123456789abcdef01234567"
+	name := func() string {
+		t.Helper()
+		var preview struct{ Alias string }
+		e.Execute("juliahub.previewJob", map[string]any{"uri": uri, "wait": true}, &preview)
+		return preview.Alias
+	}
+	// {x} is no placeholder: the alias does not count, the file's name does.
+	if got := name(); got != "run.jl" {
+		t.Errorf("with {x}: %q", got)
+	}
+	d.file("JuliaHub.toml", "default-profile = \"p\"\n[profile.p]\nalias = \"a {file} {branch} {commit} {profile}\"\n")
+	for _, c := range []struct {
+		what, want string
+		files      map[string]string
+	}{
+		{"no git", "a run.jl p", nil},
+		{"a branch without commits", "a run.jl feature/x p", map[string]string{".git/HEAD": "ref: refs/heads/feature/x\n"}},
+		{"a branch", "a run.jl feature/x 01234567 p", map[string]string{".git/refs/heads/feature/x": commit + "\n"}},
+		{"a packed branch", "a run.jl main 01234567 p", map[string]string{".git/HEAD": "ref: refs/heads/main\n", ".git/packed-refs": "# pack-refs\n" + commit + " refs/heads/main\n^" + commit + "\n"}},
+		{"a detached head", "a run.jl 01234567 p", map[string]string{".git/HEAD": commit + "\n"}},
+		{"refs in a table", "a run.jl p", map[string]string{".git/HEAD": "ref: refs/heads/.invalid\n"}},
+		{"a worktree", "a run.jl side 01234567 p", map[string]string{
+			"work/.git": "gitdir: ../.git/worktrees/work\n", ".git/worktrees/work/HEAD": "ref: refs/heads/side\n", ".git/worktrees/work/commondir": "../..\n", ".git/refs/heads/side": commit + "\n",
+		}},
+	} {
+		for file, text := range c.files {
+			d.file(file, text)
+		}
+		if got := name(); got != c.want {
+			t.Errorf("%s: %q, want %q", c.what, got, c.want)
+		}
+	}
+	e.Shutdown()
+}
+
+// The environment that a profile names is the one that goes along.
+func TestStoryEnvironment(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, quick)
+	uri := d.file("sub/run.jl", "1\n")
+	for _, project := range []string{"Project.toml", "sub/Project.toml", "env é/JuliaProject.toml", "../depot/environments/v1.10/Project.toml"} {
+		d.file(project, "")
+	}
+	e := d.editor(lsptest.Options{})
+	depot := d.env["JULIA_DEPOT_PATH"]
+	for environment, want := range map[string]string{
+		"auto": filepath.Join(d.dir, "sub"), "none": "", ".": d.dir, "env é": filepath.Join(d.dir, "env é"), "@v1.10": filepath.Join(depot, "environments", "v1.10"),
+		"nowhere": "has no Project.toml", "@v1.11": "there is no environment @v1.11", "@../x": filepath.Join(d.dir, "sub"), "": filepath.Join(d.dir, "sub"),
+	} {
+		d.file("JuliaHub.toml", fmt.Sprintf("default-profile = \"p\"\n[profile.p]\nenvironment = %q\n", environment))
+		var preview struct{ Environment string }
+		if err := e.TryExecute("juliahub.previewJob", map[string]any{"uri": uri, "wait": true, "kind": "script"}, &preview); err != nil {
+			preview.Environment = err.Error()
+		}
+		if got := preview.Environment; got != want && (want == "" || filepath.IsAbs(want) || !strings.Contains(got, want)) {
+			t.Errorf("%q: %q, want %q", environment, got, want)
+		}
+	}
+	e.Shutdown()
+}
+
+// A server that only a project names hears nothing, whatever is looked at.
+func TestStoryStrangeServer(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, quick)
+	text := "server = \"" + d.env["JULIA_PKG_SERVER"] + "\"\ndefault-profile = \"p\"\n[profile.p]\nncpu = 4\nimage = { product = \"\" }\n"
+	d.env["JULIA_PKG_SERVER"] = "https://mine.example"
+	hub := d.file("JuliaHub.toml", text)
+	script := d.file("run.jl", "1\n")
+	e := d.editor(lsptest.Options{})
+	e.OpenBuffer(hub, "toml", text)
+	e.OpenBuffer(script, "julia", "1\n")
+	e.AwaitAction(script, "Submit as script, profile p")
+	if got := hoverText(e, hub, 2, 10); !strings.Contains(got, "Wants 4 vCPU") || strings.Contains(got, "$") {
+		t.Errorf("hover %q", got)
+	}
+	labels(e, hub, 3, 8)
+	labels(e, hub, 4, 21)
+	e.Lenses(script)
+	var preview struct{ NodeUnknown string }
+	e.Execute("juliahub.previewJob", map[string]any{"uri": script, "wait": true}, &preview)
+	if !strings.Contains(preview.NodeUnknown, "not allowed") {
+		t.Errorf("preview: %q", preview.NodeUnknown)
+	}
+	if asked := d.hub.Counters(); len(asked) > 0 {
+		t.Errorf("asked: %v", asked)
 	}
 	e.Shutdown()
 }
