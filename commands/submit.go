@@ -32,6 +32,8 @@ type Submission struct {
 	Joined     bool     `json:"joined,omitempty"`  // the same submission was under way already
 	Unsaved    []string `json:"unsaved,omitempty"` // documents whose unsaved text is sent
 	Lacks      []string `json:"lacks,omitempty"`   // what a script job will not have, in words
+	// Problems are the values of JuliaHub.toml that did not count, in words.
+	Problems []string `json:"problems,omitempty"`
 }
 
 // request is a submission as it was asked for, with everything decided that
@@ -94,7 +96,7 @@ func (s *Session) submit(ctx context.Context, kind string, in Input) (Submission
 		return s.await(ctx, f, in, joined)
 	}
 	answer := s.answer(f.id)
-	answer.Joined, answer.Unsaved, answer.Lacks = joined, q.unsaved, s.lacks(q)
+	answer.Joined, answer.Unsaved, answer.Lacks, answer.Problems = joined, q.unsaved, s.lacks(q), q.problems
 	return answer, nil
 }
 
@@ -179,7 +181,7 @@ func (s *Session) await(ctx context.Context, f *flight, in Input, joined bool) (
 		return s.answer(f.id), ctx.Err()
 	}
 	a := s.answer(f.id)
-	a.Joined, a.Unsaved, a.Lacks = joined, f.request.unsaved, s.lacks(f.request)
+	a.Joined, a.Unsaved, a.Lacks, a.Problems = joined, f.request.unsaved, s.lacks(f.request), f.request.problems
 	if f.unsaved != nil {
 		a.Unsaved = f.unsaved
 	}

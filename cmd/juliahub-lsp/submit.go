@@ -163,6 +163,9 @@ func submit(ctx context.Context, t terminal, file string, f submitFlags) error {
 	if err != nil {
 		return err
 	}
+	for _, problem := range sub.Problems {
+		ui.Say(ctx, commands.Warning, problem)
+	}
 	for _, lack := range sub.Lacks {
 		ui.Say(ctx, commands.Warning, "the job will lack something: "+lack)
 	}
