@@ -268,10 +268,11 @@ func (h *Hub) sections(c Cursor) []Choice {
 		return nil // a dotted key, or one of an inline table
 	}
 	var out []Choice
-	if strings.HasPrefix("profile", typed) {
+	begins := func(name string) bool { return strings.HasPrefix(name, typed) }
+	if begins("profile") {
 		out = append(out, Choice{"[profile.NAME]", "[profile.", profileDoc})
 	}
-	if _, there := h.layout.Find("bundle"); strings.HasPrefix("bundle", typed) && !there {
+	if _, there := h.layout.Find("bundle"); begins("bundle") && !there {
 		out = append(out, Choice{"[bundle]", "[bundle]", bundleDoc})
 	}
 	return out

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -212,7 +213,7 @@ func (h *Hub) apply(s *Settings, dir string) []Problem {
 	for _, name := range sortedKeys(h.tree) {
 		problems = append(problems, h.applyTop(s, name, dir)...)
 	}
-	problems = append(problems, h.checkProfiles()...)
+	problems = append(problems, h.checkProfiles(dir)...)
 	problems = append(problems, h.secrets(h.tree, nil)...)
 	slices.SortStableFunc(problems, func(a, b Problem) int {
 		if a.Line != b.Line {
@@ -380,15 +381,35 @@ func (h *Hub) Profile(name string) (Profile, bool) {
 }
 
 // checkProfiles reports what is wrong in any profile, the chosen one or not.
-func (h *Hub) checkProfiles() []Problem {
+func (h *Hub) checkProfiles(dir string) []Problem {
 	var problems []Problem
 	for _, name := range h.Profiles {
 		scratch := defaults()
 		problems = append(problems, h.applyOwn(&scratch, name)...)
 		problems = append(problems, h.checkInherits(name)...)
 		problems = append(problems, h.checkElasticOf(name)...)
+		problems = append(problems, h.checkEnvironmentOf(name, dir)...)
 	}
 	return problems
+}
+
+// checkEnvironmentOf reports a directory that is no environment: a submission
+// would be refused, for it must not run in another one.
+func (h *Hub) checkEnvironmentOf(name, dir string) []Problem {
+	value, _ := h.profile(name)["environment"].(string)
+	if value == "" || value == "auto" || value == "none" || value[0] == '@' || !filepath.IsAbs(dir) {
+		return nil
+	}
+	at := filepath.FromSlash(value)
+	if !filepath.IsAbs(at) {
+		at = filepath.Join(dir, at)
+	}
+	for _, file := range []string{"JuliaProject.toml", "Project.toml"} {
+		if _, err := os.Stat(filepath.Join(at, file)); err == nil {
+			return nil
+		}
+	}
+	return []Problem{h.problem([]string{"profile", name, "environment"}, false, CodeHubValue, fmt.Sprintf("There is no Project.toml in %q.", value))}
 }
 
 func (h *Hub) checkInherits(name string) []Problem {

@@ -167,6 +167,7 @@ func TestProblems(t *testing.T) {
 		{"[profile.a]\nenv.DB_PASSWORD = ‹48201937›", CodeHubSecret, "This looks like a secret. JuliaHub.toml is meant to be shared: keep secrets out of it, and let the job get them another way.", ""},
 		{"[profile.‹\"\"›]\nncpu = 2", CodeHubValue, "A profile needs a name: [profile.NAME].", ""},
 		{"[profile]\n‹\"a b\"› = 2", CodeHubValue, "A profile is a table: [profile.\"a b\"].", ""},
+		{"[profile.a]\nenvironment = ‹\"no/where\"›", CodeHubValue, `There is no Project.toml in "no/where".`, ""},
 		{"[bundle]\n‹hosts› = []", CodeHubKey, `There is no key "hosts" here; known are public-git-hosts.`, ""},
 		{"[bundle]\npublic-git-hosts = [\"github.com\", ‹\"a b\"›]", CodeHubValue, `"a b" is not a host name.`, ""},
 		{"‹[[›profile]]", "", "", ""},
