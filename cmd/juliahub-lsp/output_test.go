@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"errors"
+	"io"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -50,5 +54,45 @@ func TestNamesOnTheTerminal(t *testing.T) {
 	}
 	if status := sh.run("jobs"); status != statusDone || strings.ContainsRune(sh.out.String(), '\x1b') {
 		t.Errorf("exit status %d: %q", status, &sh.out)
+	}
+}
+
+// TestUnaskedAnswers: what a server sends beyond its answers is not printed.
+func TestUnaskedAnswers(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				in := bufio.NewReader(conn)
+				line, err := in.ReadString('\n')
+				for err == nil && strings.TrimSpace(line) != "" { // up to the end of the request's header
+					line, err = in.ReadString('\n')
+				}
+				if err == nil {
+					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}<html>a secret</html>")
+					_, _ = io.Copy(io.Discard, conn) // until the client has read it all
+				}
+			}()
+		}
+	}()
+	command := exec.CommandContext(t.Context(), self, "images")
+	home := t.TempDir()
+	command.Env = append(os.Environ(), asCommand+"=1", "HOME="+home, "XDG_STATE_HOME="+home, "JULIA_DEPOT_PATH="+home,
+		"JULIA_PKG_SERVER=http://"+listener.Addr().String(), "JULIAHUB_TOKEN=t")
+	if out, _ := command.CombinedOutput(); strings.Contains(string(out), "a secret") || len(out) == 0 {
+		t.Errorf("printed %q", out)
 	}
 }
