@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"go.lsp.dev/protocol"
 
@@ -21,7 +22,7 @@ func (s *Server) codeLens(_ context.Context, w *world, p *codeLensParams) (any, 
 	uri := p.TextDocument.URI
 	above := lenses{s: s, list: []protocol.CodeLens{}, columns: []uint32{0}}
 	if doc := w.document(uri); doc != nil {
-		above.columns = columnsOf(lineOf(doc.text, lineStarts(doc.text), 0), s.encoding)
+		above.columns = columnsOf(firstLine(doc.text), s.encoding)
 	}
 	switch {
 	case !w.settings.flag(true, "codeLens", "enabled"):
@@ -53,6 +54,13 @@ func (l *lenses) add(title, command string, args map[string]any) {
 
 // mostLenses is more lenses than a file has.
 const mostLenses = 16
+
+// firstLine is the first line of a text as far as lenses need it: their lines are
+// asked for at every keystroke, and the others of a long file are not looked for.
+func firstLine(text string) string {
+	head := text[:min(len(text), utf8.UTFMax*(mostLenses+1))]
+	return lineOf(head, lineStarts(head), 0)
+}
 
 // columnsOf are the columns at which the first characters of a line begin, and
 // that of its end if it is near.
