@@ -40,8 +40,9 @@ if [ ! -x '$(JULIA)' ]; then $(MAKE) --no-print-directory julia || echo 'no Juli
 if [ -x '$(JULIA)' ]; then export JULIA='$(JULIA)'; else unset JULIA; fi
 endef
 
+# Most tests wait for something: more of them run at a time than there are cores.
 test: ## the unit and end-to-end tests
-	@$(with_julia); go test -timeout 5m ./...
+	@$(with_julia); go test -p 4 -parallel 8 -timeout 5m ./...
 
 # Under this tag the JSON-RPC library scribbles over requests that are over.
 test-race: ## the same under the race detector

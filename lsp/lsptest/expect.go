@@ -94,6 +94,14 @@ func WorkBegun(title string) Expectation {
 	})
 }
 
+// WorkRuns expects a progress that has begun and not ended.
+func WorkRuns(title string) Expectation {
+	return That(fmt.Sprintf("progress %q to run", title), func(s *State) bool {
+		w := s.FindWork(title)
+		return w != nil && !w.Ended
+	})
+}
+
 // WorkEnded expects a progress to end with a text. One that ends otherwise
 // makes it unmeetable.
 func WorkEnded(title, end string) Expectation {
