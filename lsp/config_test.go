@@ -582,3 +582,40 @@ func TestStoryStrangeServer(t *testing.T) {
 	}
 	e.Shutdown()
 }
+
+// What does not count of a profile is marked where it stands, in the editor's
+// units, whatever its form.
+func TestStoryWrongProfiles(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, nil)
+	text := "[profile.a]\n" +
+		"timelimit = \"soon\"\n" +
+		"nnodes = { min = 4, max = 2 }\n" +
+		"expose = { port = 80, access = \"everybody\" }\n" +
+		"inherits = \"b\"\n" +
+		"[profile.b]\n" +
+		"inherits = \"a\"\n" +
+		"env = { \"😀\" = \"x\", API_TOKEN = \"hunter2hunter2\" }\n" +
+		"download = [\"*.png\", 3]\n" +
+		"ncpu = nan\n" +
+		"alias = \"{file} {brnch}\"\n" +
+		"environment = \"@\"\n"
+	uri := d.file("JuliaHub.toml", text)
+	e := d.editor(lsptest.Options{})
+	e.OpenBuffer(uri, "toml", text)
+	for line, want := range map[int]string{
+		1: "soon", 2: "min is more than max", 3: "A port that can be exposed", 4: "a → b → a", 6: "b → a → b",
+		7: "secret", 8: "a string, not a number", 9: "a whole number", 10: "{branch}", 11: "shared environment",
+	} {
+		e.Await(lsptest.Diagnosed(uri, line, want))
+	}
+	given := e.State().Diagnostics[uri]
+	for _, d := range given {
+		if row := []rune(strings.Split(text, "\n")[d.Range.Start.Line]); d.Range.Start.Line == 7 {
+			if got := string(row[d.Range.Start.Character-1 : d.Range.End.Character-1]); got != `"hunter2hunter2"` { // a pair of units before it is one character
+				t.Errorf("the secret is marked at %q", got)
+			}
+		}
+	}
+	e.Shutdown()
+}

@@ -78,7 +78,7 @@ func decodeArguments(p *executeCommandParams, into any) error {
 	}
 	raw := p.Arguments[0]
 	if raw.Kind() != '{' {
-		return invalidArgument("%s takes an object as its argument, not a %s", p.Command, kindName(raw.Kind()))
+		return invalidArgument("%s takes an object as its argument, not %s", p.Command, kindName(raw.Kind()))
 	}
 	err := json.Unmarshal(raw, into, json.RejectUnknownMembers(true))
 	if semantic, ok := errors.AsType[*json.SemanticError](err); ok && errors.Is(err, json.ErrUnknownName) && semantic.JSONPointer.Parent() == "" {

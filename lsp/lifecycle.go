@@ -124,7 +124,7 @@ func (s *Server) initialize(raw []byte) (any, error) {
 		return nil, &argumentError{err}
 	}
 	if k := p.Capabilities.Kind(); p.Capabilities != nil && k != '{' {
-		return nil, invalidArgument("/capabilities: a %s is not what is expected here", kindName(k))
+		return nil, invalidArgument("/capabilities: %s is not what is expected here", kindName(k))
 	}
 	s.caps, s.encoding = decodeCaps(p.Capabilities)
 	s.caps.client = p.ClientInfo.Name

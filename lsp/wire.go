@@ -180,7 +180,7 @@ func plainJSONError(err error) error {
 		if errors.Is(err, json.ErrUnknownName) {
 			return fmt.Errorf("unknown member %s", semantic.JSONPointer)
 		}
-		return fmt.Errorf("%s: a %s is not what is expected here", orTop(semantic.JSONPointer), kindName(semantic.JSONKind))
+		return fmt.Errorf("%s: %s is not what is expected here", orTop(semantic.JSONPointer), kindName(semantic.JSONKind))
 	}
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) {
@@ -199,17 +199,17 @@ func orTop(p jsontext.Pointer) string {
 func kindName(k jsontext.Kind) string {
 	switch k {
 	case '{':
-		return "object"
+		return "an object"
 	case '[':
-		return "list"
+		return "a list"
 	case '"':
-		return "string"
+		return "a string"
 	case '0':
-		return "number"
+		return "a number"
 	case 't', 'f':
-		return "boolean"
+		return "a boolean"
 	case 'n':
 		return "null"
 	}
-	return "value"
+	return "a value"
 }
