@@ -515,7 +515,7 @@ func TestStoryAlias(t *testing.T) {
 		{"a detached head", "a run.jl 01234567 p", map[string]string{".git/HEAD": commit + "\n"}},
 		{"refs in a table", "a run.jl p", map[string]string{".git/HEAD": "ref: refs/heads/.invalid\n"}},
 		{"a worktree", "a run.jl side 01234567 p", map[string]string{
-			"work/.git": "gitdir: ../.git/worktrees/work\n", ".git/worktrees/work/HEAD": "ref: refs/heads/side\n", ".git/worktrees/work/commondir": "../..\n", ".git/refs/heads/side": commit + "\n",
+			"work/.git": "gitdir: ../.git/worktrees/side\n", ".git/worktrees/side/HEAD": "ref: refs/heads/side\n", ".git/worktrees/side/commondir": "../..\n", ".git/refs/heads/side": commit + "\n",
 		}},
 	} {
 		for file, text := range c.files {

@@ -748,7 +748,7 @@ func TestJobChanged(t *testing.T) {
 // TestAdviceWaitsForTyping: a lint of a long script costs what ten keystrokes
 // do, so it waits until typing rests, though not for ever.
 func TestAdviceWaitsForTyping(t *testing.T) {
-	const uri = "file:///work/a.jl"
+	const uri = "file:///a/b.jl"
 	story(t, lsptest.Options{}, func(t *testing.T, e *lsptest.Editor, _ *running) {
 		e.OpenBuffer(uri, "julia", "port = ENV[\"PORT\"]\n")
 		for typed := time.Duration(0); typed <= 2*adviceMost; typed += advicePause / 3 {
