@@ -31,6 +31,7 @@ func (s *Session) JobState(ctx context.Context, in Input) (Job, error) {
 		}
 	}
 	j := s.withPercent(s.jobOf(&r))
+	j.Provenance = r.Provenance
 	if text, err := s.submittedText(r.Submission); err == nil {
 		j.Source = text
 		if r.Range[0] > 0 {
@@ -69,6 +70,7 @@ func (s *Session) jobElsewhere(ctx context.Context, r track.Record, folders []st
 		}
 	}
 	j := s.jobOf(&r)
+	j.Provenance = r.Provenance
 	j.LogFile = "" // there is none yet
 	j.Submission, j.File = fromElsewhere(env, folders, s.cfg.Home)
 	if info, err := os.Stat(j.File); err == nil && info.Size() <= mostKept {

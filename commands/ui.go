@@ -145,8 +145,9 @@ type Job struct {
 	Percent   *float64 `json:"percent,omitempty"`   // 0–100, of a job that reports progress
 	FailedAt  *Spot    `json:"failedAt,omitempty"`  // where it failed, when that is known
 
-	// What ran: hex SHA-256 of code, manifest and bundle, and the commits that it
-	// came from. Source, the code itself, is in the answer of juliahub.job alone.
+	// What ran, in the answer of juliahub.job alone, as a list of a thousand jobs is
+	// long enough: hex SHA-256 of code, manifest and bundle, the commits that it
+	// came from, and the code itself.
 	Provenance map[string]string `json:"provenance,omitempty"`
 	Source     string            `json:"source,omitempty"`
 }

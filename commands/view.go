@@ -179,7 +179,6 @@ func (s *Session) jobOf(r *track.Record) Job {
 		LimitHours: r.LimitHours, Server: r.Server, URL: r.URL, Created: r.Created,
 		Submitted: r.Submitted, Started: r.Started, Ended: r.Ended, LastLine: r.Says(),
 		Outputs: r.Outputs, Watched: !r.Unwatched && !r.Dismissed, Dismissed: r.Dismissed, Trouble: r.Trouble, Settled: r.Settled,
-		Provenance: r.Provenance,
 	}
 	if !r.Seen.IsZero() {
 		seen := r.Seen

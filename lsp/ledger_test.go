@@ -235,6 +235,11 @@ func TestStoryAnotherComputer(t *testing.T) {
 	e.Do(uri, "Submit as script", nil)
 	s := e.Await(lsptest.JobIn("completed"))
 	id, _ := s.Jobs[len(s.Jobs)-1]["job"].(string)
+	var own commands.Job
+	e.Execute("juliahub.job", map[string]any{"job": id, "show": false}, &own)
+	if told := s.Jobs[len(s.Jobs)-1]; own.Source != text || own.Provenance["file"] != "scripts/run.jl" || told["provenance"] != nil {
+		t.Errorf("%+v, told as %v", own, told)
+	}
 	e.Shutdown()
 
 	there := *d
