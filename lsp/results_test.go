@@ -166,7 +166,7 @@ func TestStoryRunAgainClears(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.Do(uri, "Run job again", nil)
-	e.Await(lsptest.Undiagnosed(uri))
+	e.Await(lsptest.AllOf(lsptest.Undiagnosed(uri), lsptest.WorkRuns("Submitting run.jl")))
 	e.CancelWork("Submitting run.jl")
 	e.Await(lsptest.AllOf(lsptest.JobIn("cancelled"), hasCode(uri, "job-failed")))
 	e.Do(uri, "Submit as script", nil)

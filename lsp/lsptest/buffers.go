@@ -200,7 +200,11 @@ func (e *Editor) Do(uri, title string, result any) {
 // CancelWork cancels the progress with a title, as a person would.
 func (e *Editor) CancelWork(title string) {
 	e.t.Helper()
-	now := e.Await(WorkRuns(title))
+	now := e.State()
 	w := now.FindWork(title)
+	if w == nil {
+		e.t.Fatalf("no progress %q to cancel\n%s", title, e.Dump())
+		return
+	}
 	e.Notify("window/workDoneProgress/cancel", map[string]any{"token": json.RawMessage(w.Token)})
 }
