@@ -186,32 +186,50 @@ func (s *Session) cancelSubmission(submission string) string {
 	return "it is being submitted: its job will be killed as soon as its id is known"
 }
 
-// kill kills the job of a submission.
+// kill kills the job of a submission as it was wished, unless the tracker has
+// done that already.
 func (s *Session) kill(ctx context.Context, submission string) error {
+	done, ok := s.tracker.Killing(submission)
+	if !ok {
+		return nil
+	}
+	defer done()
 	r, ok := s.ledger.Get(submission)
 	if !ok {
 		return track.ErrNoRecord
 	}
-	return s.killRecord(ctx, &r)
+	if r.KillSent {
+		return nil
+	}
+	return s.sendKill(ctx, &r)
 }
 
+// killRecord kills a job that a person wants killed now, whatever was sent before.
 func (s *Session) killRecord(ctx context.Context, r *track.Record) error {
-	if r.Submission != "" {
-		if _, err := s.update(r.Submission, func(r *track.Record) { r.Kill = true }); err != nil {
-			return err
-		}
+	if r.Submission == "" {
+		return s.sendKill(ctx, r)
 	}
+	if _, err := s.update(r.Submission, func(r *track.Record) { r.Kill = true }); err != nil {
+		return err
+	}
+	done, ok := s.tracker.Killing(r.Submission)
+	if !ok {
+		return nil // and who is at it tries again until it is done
+	}
+	defer done()
+	return s.sendKill(ctx, r)
+}
+
+func (s *Session) sendKill(ctx context.Context, r *track.Record) error {
 	client, err := s.client(r.Server)
 	if err != nil {
 		return err
 	}
-	if err := client.Kill(ctx, r.Job); err != nil {
+	if err := client.Kill(ctx, r.Job); err != nil || r.Submission == "" {
 		return err
 	}
-	if r.Submission != "" {
-		_, err = s.update(r.Submission, func(r *track.Record) { r.KillSent = true })
-		s.tracker.Kick()
-	}
+	_, err = s.update(r.Submission, func(r *track.Record) { r.KillSent = true })
+	s.tracker.Kick()
 	return err
 }
 

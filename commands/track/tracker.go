@@ -89,6 +89,8 @@ type Tracker struct {
 	again atomic.Bool
 	leads atomic.Bool // what Leads tells
 	wg    sync.WaitGroup
+	// killing has the submissions whose jobs are being killed.
+	killing sync.Map
 
 	// unwritten is the submission of which Unwritten told, until its record is
 	// written. That another's changes can be is no sign: most change nothing.
@@ -753,20 +755,37 @@ func stateOf(s jobapi.Status) State {
 
 // killWished kills the jobs that a person wanted killed before their id was known.
 func (t *Tracker) killWished(ctx context.Context, client Client, records []*Record) {
-	for _, old := range records {
-		r, ok := t.cfg.Ledger.Get(old.Submission)
-		if !ok || !r.Kill || r.KillSent || r.Job == "" || r.State.Ended() {
-			continue
+	for _, r := range records {
+		if err := t.killWish(ctx, client, r.Submission); err != nil {
+			t.cfg.Logger.Warn("cannot kill a job; trying again", "submission", r.Submission, "error", err)
 		}
-		callCtx, cancel := context.WithTimeout(ctx, callTime)
-		err := client.Kill(callCtx, r.Job)
-		cancel()
-		if err != nil && !errors.Is(err, jobapi.ErrNoSuchJob) {
-			t.cfg.Logger.Warn("cannot kill a job; trying again", "job", r.Job, "error", err)
-			continue
-		}
-		t.change(r.Submission, func(r *Record) { r.KillSent = true })
 	}
+}
+
+func (t *Tracker) killWish(ctx context.Context, client Client, submission string) error {
+	done, ok := t.Killing(submission)
+	if !ok {
+		return nil
+	}
+	defer done()
+	r, ok := t.cfg.Ledger.Get(submission)
+	if !ok || !r.Kill || r.KillSent || r.Job == "" || r.State.Ended() {
+		return nil
+	}
+	callCtx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	if err := client.Kill(callCtx, r.Job); err != nil && !errors.Is(err, jobapi.ErrNoSuchJob) {
+		return err
+	}
+	t.change(submission, func(r *Record) { r.KillSent = true })
+	return nil
+}
+
+// Killing makes the caller the one in this process who kills a job, until it
+// calls done; not ok, somebody is at it.
+func (t *Tracker) Killing(submission string) (done func(), ok bool) {
+	_, busy := t.killing.LoadOrStore(submission, true)
+	return func() { t.killing.Delete(submission) }, !busy
 }
 
 // change updates a record and tells about it; false when it could not be written.
